@@ -1,0 +1,1 @@
+//! Reading side: archives as a whole.

@@ -1,0 +1,1 @@
+//! The chain protocol as a state machine. Pure.

@@ -1,0 +1,1 @@
+//! Arguments, subcommands, and what is said to people.

@@ -1,0 +1,1 @@
+//! Seekable containers: gzip members, zstd frames or plain blocks, with index and trailer. Pure.

@@ -1,0 +1,1 @@
+//! The MAK format, versions 1 and 2. Pure.

@@ -1,0 +1,1 @@
+//! The spool: the directory through which the workers hand files on.

@@ -1,0 +1,1 @@
+//! The single-threaded parent of all workers.

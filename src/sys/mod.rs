@@ -1,0 +1,1 @@
+//! Unix in safe types: fork, signals, titles, readiness.

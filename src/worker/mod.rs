@@ -1,0 +1,1 @@
+//! The shells that bring spool, Kafka, chain and store together.
