@@ -1,0 +1,93 @@
+//! What the consumer of a partition makes of the news that its chain's tip moved.
+//!
+//! Pure. The consumer knows where its own files begin and end (*boundaries*). A tip on a
+//! boundary is its own progress; any other tip means that somebody else extended the chain, and
+//! that everything local from there on has to go.
+
+use std::collections::VecDeque;
+
+use super::Position;
+use crate::types::Offset;
+
+/// What the consumer has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// Nothing new.
+    None,
+    /// Commit the tip.
+    Commit,
+    /// Drop the in-progress file and all local files from here on, read again from here; commit
+    /// the tip too.
+    Restart(Offset),
+}
+
+/// The boundaries of one partition's local files, from the tip to the file in progress.
+#[derive(Debug)]
+pub struct Follower {
+    position: Position,
+    /// Starts of the local files from the tip on, in order; the last one is the start of the
+    /// file in progress.
+    starts: VecDeque<Offset>,
+}
+
+impl Follower {
+    /// Begins at `position`; `starts` are the boundaries of local files behind it that join
+    /// (each start but the tip itself, ascending), the last one where reading goes on.
+    #[must_use]
+    pub fn new(position: Position, starts: impl IntoIterator<Item = Offset>) -> Self {
+        let mut all = VecDeque::from([position.tip]);
+        all.extend(starts.into_iter().filter(|start| *start > position.tip));
+        Self { position, starts: all }
+    }
+
+    /// The last known tip.
+    #[must_use]
+    pub const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Start of the file in progress.
+    #[must_use]
+    pub fn current_start(&self) -> Offset {
+        self.starts.back().copied().unwrap_or(self.position.tip)
+    }
+
+    /// The file in progress was rotated; the next one starts at `next`.
+    pub fn rotated(&mut self, next: Offset) {
+        self.starts.push_back(next);
+    }
+
+    /// Whether everything that was rotated is durable.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.current_start() == self.position.tip
+    }
+
+    /// The tip is now at `position`.
+    pub fn tip_moved(&mut self, position: Position) -> Reaction {
+        if position.tip < self.position.tip {
+            return Reaction::None;
+        }
+        let moved = position.tip > self.position.tip;
+        self.position = position;
+        if !moved {
+            return Reaction::None;
+        }
+        if self.starts.contains(&position.tip) {
+            self.starts.retain(|start| *start >= position.tip);
+            return Reaction::Commit;
+        }
+        self.starts = VecDeque::from([position.tip]);
+        Reaction::Restart(position.tip)
+    }
+
+    /// A local file was lost: go back to `to`, which is where it began.
+    pub fn rewind(&mut self, to: Offset) -> Reaction {
+        if to >= self.current_start() && !self.starts.contains(&to) {
+            return Reaction::None;
+        }
+        let to = if self.starts.contains(&to) { to } else { self.position.tip };
+        self.starts.retain(|start| *start <= to);
+        Reaction::Restart(to)
+    }
+}

@@ -1,0 +1,300 @@
+//! Finds a chain's tip in the store, and begins the chain where there is none.
+//!
+//! Pure. From the cheapest evidence to the dearest: a hint (last commit, `tips/`) is checked by
+//! one `HEAD` of the last file; then the predictable name is asked for until it is absent;
+//! without a usable hint the identity record is read and the partition's folder is listed.
+
+use super::{Position, Seen, Slot, Stop};
+use crate::meta::{ChainRecord, Identity, ObjectMeta, Totals};
+use crate::types::{Offset, Suffix};
+
+/// After so many files in a row behind the hint, a listing is cheaper.
+const WALK_LIMIT: u32 = 16;
+
+/// What is asked of the store next.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// `GET chain.json`.
+    Record,
+    /// Create `chain.json` if it is absent.
+    CreateRecord(ChainRecord),
+    /// `HEAD` of one object.
+    Head(Slot),
+    /// All data names of the partition.
+    List,
+}
+
+/// What the store said. Failures never come here: the shell asks again until it knows.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To [`Ask::Record`]: its content, or that there is none.
+    Record(Option<ChainRecord>),
+    /// To [`Ask::CreateRecord`]: whether it was certainly created by this very call.
+    Created(bool),
+    /// To [`Ask::Head`].
+    Head(Seen),
+    /// To [`Ask::List`]: in any order.
+    Listed(Vec<Slot>),
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The chain ends here.
+    Found(Position),
+    /// There is no chain, and the caller did not offer to begin one.
+    NoChain,
+    /// The partition can't be archived here.
+    Stop(Stop),
+}
+
+/// The next step of a search.
+#[derive(Debug)]
+pub enum Step {
+    /// Ask this, and feed the answer.
+    Ask(Ask),
+    /// Done.
+    Done(Outcome),
+}
+
+/// What is known before the store is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// A position that somebody saw once; it is checked before use.
+    pub seen: Option<Position>,
+    /// The position in a committed offset with our metadata: proof that the chain existed, even
+    /// if every object of it has expired since.
+    pub committed: Option<Position>,
+}
+
+#[derive(Debug)]
+enum State {
+    CheckHint { slot: Slot },
+    Walk { at: Position, steps: u32 },
+    ReadRecord,
+    List,
+    Highest { slot: Slot, others: Vec<Slot>, seal: Option<Position> },
+    CreateRecord { record: ChainRecord, then: Position },
+}
+
+/// One search for the tip of one chain.
+#[derive(Debug)]
+pub struct Locator {
+    identity: Identity,
+    hints: Hints,
+    /// Where and how to begin a chain, if there is none; `None` never begins one.
+    genesis: Option<(Offset, Suffix)>,
+    record: Option<ChainRecord>,
+    state: State,
+}
+
+impl Locator {
+    /// A search for the chain of `identity`.
+    ///
+    /// `genesis` is where to begin and how to name, if nothing is there; consumers give it,
+    /// uploaders don't.
+    #[must_use]
+    pub fn new(identity: Identity, hints: Hints, genesis: Option<(Offset, Suffix)>) -> Self {
+        // Behind a seal the last file's own suffix is not known: such a hint is of no use.
+        let last_file = hints
+            .seen
+            .filter(|hint| !hint.sealed)
+            .and_then(|hint| hint.last_start.map(|start| Slot { start, suffix: hint.suffix }));
+        let state = last_file.map_or(State::ReadRecord, |slot| State::CheckHint { slot });
+        Self { identity, hints, genesis, record: None, state }
+    }
+
+    /// What to ask first.
+    pub fn start(&self) -> Step {
+        self.ask()
+    }
+
+    fn ask(&self) -> Step {
+        Step::Ask(match &self.state {
+            State::Walk { at, .. } => Ask::Head(at.slot()),
+            State::ReadRecord => Ask::Record,
+            State::List => Ask::List,
+            State::CheckHint { slot } | State::Highest { slot, .. } => Ask::Head(*slot),
+            State::CreateRecord { record, .. } => Ask::CreateRecord(record.clone()),
+        })
+    }
+
+    /// Takes the answer to the last question. An answer of another kind asks again.
+    pub fn feed(&mut self, answer: Answer) -> Step {
+        let state = std::mem::replace(&mut self.state, State::ReadRecord);
+        match (state, answer) {
+            (State::CheckHint { slot }, Answer::Head(seen)) => self.hint_checked(slot, seen),
+            (State::Walk { at, steps }, Answer::Head(seen)) => self.walked(at, steps, seen),
+            (State::ReadRecord, Answer::Record(record)) => self.record_read(record),
+            (State::List, Answer::Listed(slots)) => self.listed(slots),
+            (State::Highest { slot, others, seal }, Answer::Head(seen)) => {
+                self.highest(slot, others, seal, seen)
+            }
+            (State::CreateRecord { then, .. }, Answer::Created(certain)) => {
+                self.record_created(then, certain)
+            }
+            (state, _) => {
+                self.state = state;
+                self.ask()
+            }
+        }
+    }
+
+    fn go(&mut self, state: State) -> Step {
+        self.state = state;
+        self.ask()
+    }
+
+    fn stop(what: Stop) -> Step {
+        Step::Done(Outcome::Stop(what))
+    }
+
+    /// The object as one of this chain, or why the partition stops.
+    fn own(&self, slot: Slot, seen: Seen) -> Result<Option<Box<ObjectMeta>>, Stop> {
+        match seen {
+            Seen::Absent => Ok(None),
+            Seen::Foreign(what) => Err(Stop::ForeignObject { slot, what }),
+            Seen::Ours(meta) => own_object(&self.identity, slot, meta).map(Some),
+        }
+    }
+
+    fn hint_checked(&mut self, slot: Slot, seen: Seen) -> Step {
+        match self.own(slot, seen).map(|meta| meta.map(|meta| *meta)) {
+            Err(stop) => Self::stop(stop),
+            Ok(Some(ObjectMeta::File(file))) => {
+                self.go(State::Walk { at: Position::behind(&file, Totals::default()), steps: 0 })
+            }
+            Ok(Some(ObjectMeta::Seal(_)) | None) => self.go(State::ReadRecord),
+        }
+    }
+
+    fn walked(&mut self, at: Position, steps: u32, seen: Seen) -> Step {
+        let meta = match self.own(at.slot(), seen) {
+            Err(stop) => return Self::stop(stop),
+            Ok(None) => return Step::Done(Outcome::Found(at)),
+            Ok(Some(meta)) => meta,
+        };
+        let at = match *meta {
+            ObjectMeta::File(file) => Position::behind(&file, at.totals),
+            ObjectMeta::Seal(seal) => at.through(&seal),
+        };
+        // Counted once: behind a listing there is nothing left but what is being written now.
+        if steps == WALK_LIMIT {
+            self.go(State::ReadRecord)
+        } else {
+            self.go(State::Walk { at, steps: steps.saturating_add(1) })
+        }
+    }
+
+    fn record_read(&mut self, record: Option<ChainRecord>) -> Step {
+        if let Some(found) = &record {
+            if found.layout != 1 {
+                let what = format!("chain.json has layout {}, not 1", found.layout);
+                return Self::stop(Stop::ForeignIdentity { what });
+            }
+            if let Some(what) = self.identity.disagreement(&found.identity) {
+                return Self::stop(Stop::ForeignIdentity { what });
+            }
+        }
+        self.record = record;
+        self.go(State::List)
+    }
+
+    fn listed(&mut self, slots: Vec<Slot>) -> Step {
+        let Some(highest) = slots.iter().map(|slot| slot.start).max() else {
+            return self.nothing_listed();
+        };
+        let candidates = slots.into_iter().filter(|slot| slot.start == highest).collect();
+        self.next_candidate(candidates, None)
+    }
+
+    /// No files: not begun, or all expired.
+    fn nothing_listed(&mut self) -> Step {
+        let expired = self.hints.committed.map(|at| Position { last_start: None, ..at });
+        match (&self.record, expired, self.genesis) {
+            (Some(record), Some(at), _) if at.tip > record.first => self.walk_listed(at),
+            (Some(record), ..) => self.walk_listed(Position::genesis(record.first, record.suffix)),
+            (None, Some(at), _) => self.create_record(at),
+            (None, None, Some((first, suffix))) => {
+                self.create_record(Position::genesis(first, suffix))
+            }
+            (None, None, None) => Step::Done(Outcome::NoChain),
+        }
+    }
+
+    /// Walks on from a listing, which is not repeated.
+    fn walk_listed(&mut self, at: Position) -> Step {
+        self.go(State::Walk { at, steps: WALK_LIMIT + 1 })
+    }
+
+    /// The identity record is missing: creates it, then goes on at `then`.
+    fn create_record(&mut self, then: Position) -> Step {
+        let Position { first, suffix, .. } = then;
+        let record = ChainRecord { layout: 1, identity: self.identity.clone(), first, suffix };
+        self.go(State::CreateRecord { record, then })
+    }
+
+    /// Unless it was certainly this call that created it, what stands there now decides.
+    fn record_created(&mut self, then: Position, certain: bool) -> Step {
+        if certain { self.walk_listed(then) } else { self.go(State::ReadRecord) }
+    }
+
+    /// At the highest start stands a file, a seal, or both.
+    fn highest(
+        &mut self,
+        slot: Slot,
+        others: Vec<Slot>,
+        seal: Option<Position>,
+        seen: Seen,
+    ) -> Step {
+        match self.own(slot, seen).map(|meta| meta.map(|meta| *meta)) {
+            Err(stop) => Self::stop(stop),
+            Ok(Some(ObjectMeta::File(file))) => {
+                self.end_known(Position::behind(&file, Totals::default()))
+            }
+            Ok(Some(ObjectMeta::Seal(found))) => {
+                let at = Position {
+                    tip: found.at,
+                    totals: found.totals,
+                    ..Position::genesis(found.first, found.suffix)
+                };
+                self.next_candidate(others, Some(at.through(&found)))
+            }
+            // Expired between listing and asking.
+            Ok(None) => self.next_candidate(others, seal),
+        }
+    }
+
+    fn next_candidate(&mut self, mut others: Vec<Slot>, seal: Option<Position>) -> Step {
+        match (others.pop(), seal) {
+            (Some(slot), seal) => self.go(State::Highest { slot, others, seal }),
+            (None, Some(at)) => self.end_known(at),
+            (None, None) => self.go(State::List),
+        }
+    }
+
+    fn end_known(&mut self, at: Position) -> Step {
+        if self.record.is_none() { self.create_record(at) } else { self.walk_listed(at) }
+    }
+}
+
+/// Checks that an object of ours belongs to `identity` and stands under its own name.
+pub(crate) fn own_object(
+    identity: &Identity,
+    slot: Slot,
+    meta: Box<ObjectMeta>,
+) -> Result<Box<ObjectMeta>, Stop> {
+    if let Some(what) = identity.disagreement(meta.identity()) {
+        return Err(Stop::ForeignIdentity { what });
+    }
+    let own = match &*meta {
+        ObjectMeta::File(file) => Slot { start: file.range.start(), suffix: file.suffix },
+        ObjectMeta::Seal(seal) => Slot { start: seal.at, suffix: seal.suffix },
+    };
+    if own == slot {
+        Ok(meta)
+    } else {
+        let what = format!("its metadata says {:020}{}", own.start, own.suffix);
+        Err(Stop::ForeignObject { slot, what })
+    }
+}
