@@ -91,3 +91,62 @@ impl Follower {
         Reaction::Restart(to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Suffix;
+
+    fn at(offset: u64) -> Offset {
+        Offset::new(offset).unwrap()
+    }
+
+    fn tip(offset: u64) -> Position {
+        Position { tip: at(offset), ..Position::genesis(Offset::ZERO, Suffix::MakGz) }
+    }
+
+    /// Tip at 10, files [10, 20) and [20, 30) rotated, reading from 30 on.
+    fn follower() -> Follower {
+        let mut follower = Follower::new(tip(10), [at(20)]);
+        follower.rotated(at(30));
+        follower
+    }
+
+    #[test]
+    fn own_progress_is_committed() {
+        let mut f = follower();
+        assert_eq!(f.tip_moved(tip(20)), Reaction::Commit);
+        assert!(!f.settled());
+        assert_eq!(f.tip_moved(tip(30)), Reaction::Commit);
+        assert!(f.settled());
+    }
+
+    #[test]
+    fn a_tip_inside_a_file_or_ahead_means_start_again_there() {
+        for foreign in [15, 25, 31, 99] {
+            let mut f = follower();
+            assert_eq!(f.tip_moved(tip(foreign)), Reaction::Restart(at(foreign)));
+            assert_eq!(f.current_start(), at(foreign));
+            assert!(f.settled());
+        }
+    }
+
+    #[test]
+    fn the_tip_never_goes_back() {
+        let mut f = follower();
+        assert_eq!(f.tip_moved(tip(9)), Reaction::None);
+        assert_eq!(f.tip_moved(tip(10)), Reaction::None);
+        assert_eq!(f.position().tip, at(10));
+    }
+
+    #[test]
+    fn a_lost_file_is_read_again_from_its_start() {
+        let mut f = follower();
+        assert_eq!(f.rewind(at(20)), Reaction::Restart(at(20)));
+        assert_eq!(f.current_start(), at(20));
+        let mut f = follower();
+        assert_eq!(f.rewind(at(17)), Reaction::Restart(at(10)), "no boundary: from the tip");
+        let mut f = follower();
+        assert_eq!(f.rewind(at(35)), Reaction::None, "not read yet");
+    }
+}
