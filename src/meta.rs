@@ -66,26 +66,65 @@ impl Identity {
         TopicPartition::new(self.topic.clone(), self.partition)
     }
 
-    /// What of `other` differs from this, in words; `None` if both can be the same chain.
+    /// What of `other` differs from this; `None` if both can be the same chain.
     #[must_use]
-    pub fn disagreement(&self, other: &Self) -> Option<String> {
+    pub fn disagreement(&self, other: &Self) -> Option<Disagreement> {
         let clusters_known = !self.cluster_id.is_empty() && !other.cluster_id.is_empty();
-        let differ = |what: &str, here: &dyn fmt::Display, there: &dyn fmt::Display| {
-            Some(format!("{what} is {there} there, but {here} here"))
+        let differ = |what, here: &dyn fmt::Display, there: &dyn fmt::Display| {
+            Some(Disagreement { what, here: here.to_string(), there: there.to_string() })
         };
         if clusters_known && self.cluster_id != other.cluster_id {
-            differ("cluster id", &self.cluster_id, &other.cluster_id)
+            differ(IdentityPart::Cluster, &self.cluster_id, &other.cluster_id)
         } else if self.topic != other.topic {
-            differ("topic", &self.topic, &other.topic)
+            differ(IdentityPart::Topic, &self.topic, &other.topic)
         } else if !self.topic_id.agrees_with(other.topic_id) {
-            differ("topic id", &self.topic_id, &other.topic_id)
+            differ(IdentityPart::TopicId, &self.topic_id, &other.topic_id)
         } else if self.partition != other.partition {
-            differ("partition", &self.partition, &other.partition)
+            differ(IdentityPart::Partition, &self.partition, &other.partition)
         } else if self.isolation != other.isolation {
-            differ("isolation level", &self.isolation, &other.isolation)
+            differ(IdentityPart::Isolation, &self.isolation, &other.isolation)
         } else {
             None
         }
+    }
+}
+
+/// The part of an identity in which two chains differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdentityPart {
+    /// Another cluster.
+    Cluster,
+    /// Another topic.
+    Topic,
+    /// The topic was deleted and created again.
+    TopicId,
+    /// Another partition.
+    Partition,
+    /// Another isolation level.
+    Isolation,
+}
+
+/// How two identities differ.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Disagreement {
+    /// In what.
+    pub what: IdentityPart,
+    /// What this side has.
+    pub here: String,
+    /// What the other side has.
+    pub there: String,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            IdentityPart::Cluster => "cluster id",
+            IdentityPart::Topic => "topic",
+            IdentityPart::TopicId => "topic id",
+            IdentityPart::Partition => "partition",
+            IdentityPart::Isolation => "isolation level",
+        };
+        write!(f, "its {what} is \"{}\" in the archive, but \"{}\" here", self.there, self.here)
     }
 }
 

@@ -153,7 +153,7 @@ impl Locator {
     fn own(&self, slot: Slot, seen: Seen) -> Result<Option<Box<ObjectMeta>>, Stop> {
         match seen {
             Seen::Absent => Ok(None),
-            Seen::Foreign(what) => Err(Stop::ForeignObject { slot, what }),
+            Seen::Foreign(what) => Err(Stop::ForeignObject { slot: Some(slot), what }),
             Seen::Ours(meta) => own_object(&self.identity, slot, meta).map(Some),
         }
     }
@@ -189,11 +189,11 @@ impl Locator {
     fn record_read(&mut self, record: Option<ChainRecord>) -> Step {
         if let Some(found) = &record {
             if found.layout != 1 {
-                let what = format!("chain.json has layout {}, not 1", found.layout);
-                return Self::stop(Stop::ForeignIdentity { what });
+                let what = format!("it has layout {}, this version knows 1", found.layout);
+                return Self::stop(Stop::ForeignObject { slot: None, what });
             }
             if let Some(what) = self.identity.disagreement(&found.identity) {
-                return Self::stop(Stop::ForeignIdentity { what });
+                return Self::stop(Stop::ForeignIdentity(what));
             }
         }
         self.record = record;
@@ -285,7 +285,7 @@ pub(crate) fn own_object(
     meta: Box<ObjectMeta>,
 ) -> Result<Box<ObjectMeta>, Stop> {
     if let Some(what) = identity.disagreement(meta.identity()) {
-        return Err(Stop::ForeignIdentity { what });
+        return Err(Stop::ForeignIdentity(what));
     }
     let own = match &*meta {
         ObjectMeta::File(file) => Slot { start: file.range.start(), suffix: file.suffix },
@@ -295,6 +295,6 @@ pub(crate) fn own_object(
         Ok(meta)
     } else {
         let what = format!("its metadata says {:020}{}", own.start, own.suffix);
-        Err(Stop::ForeignObject { slot, what })
+        Err(Stop::ForeignObject { slot: Some(slot), what })
     }
 }

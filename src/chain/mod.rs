@@ -25,9 +25,11 @@ pub mod publish;
 #[cfg(test)]
 mod simulate;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::meta::{FileMeta, ObjectMeta, SealMeta, Totals};
+use crate::meta::{Disagreement, FileMeta, IdentityPart, ObjectMeta, SealMeta, Totals};
 use crate::types::{Offset, Suffix, TopicId};
 
 /// A name in a chain: `{start:020}{suffix}`.
@@ -153,33 +155,49 @@ impl CommitNote {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Stop {
     /// The chain under this name holds other records than ours.
-    ForeignIdentity {
-        /// What differs.
-        what: String,
-    },
-    /// An object stands in the chain's way that no kafkatos3 put there.
+    ForeignIdentity(Disagreement),
+    /// An object stands in the chain's way that no kafkatos3 put there, or a later version did.
     ForeignObject {
-        /// Where.
-        slot: Slot,
+        /// Where; `None` is `chain.json`.
+        slot: Option<Slot>,
         /// What is wrong with it.
         what: String,
     },
 }
 
-impl std::fmt::Display for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Stop {
+    /// Whether the topic was deleted and created again since the chain began.
+    #[must_use]
+    pub fn is_recreated(&self) -> bool {
+        matches!(self, Self::ForeignIdentity(d) if d.what == IdentityPart::TopicId)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ForeignIdentity { what } => write!(
-                f,
-                "the archive under this name belongs to somebody else: {what}; give this cluster \
-                 a prefix of its own, or set on_topic_recreated = new_chain if the topic was \
-                 recreated"
-            ),
-            Self::ForeignObject { slot, what } => write!(
+            Self::ForeignIdentity(d) => {
+                write!(f, "foreign identity: the archive holds somebody else's chain: {d}; ")?;
+                f.write_str(match d.what {
+                    IdentityPart::TopicId => {
+                        "the topic was deleted and created again: set [consumer] \
+                         on_topic_recreated = new_chain to begin a second chain beside the first"
+                    }
+                    IdentityPart::Isolation => {
+                        "set [consumer] isolation_level back, or use a prefix of its own"
+                    }
+                    _ => "give each cluster a prefix of its own ([s3] s3_prefix or [archive] url)",
+                })
+            }
+            Self::ForeignObject { slot: Some(slot), what } => write!(
                 f,
                 "a foreign object stands at {:020}{}: {what}; move it away",
-                slot.start, slot.suffix
+                slot.start.get(),
+                slot.suffix
             ),
+            Self::ForeignObject { slot: None, what } => {
+                write!(f, "chain.json does not read: {what}; restore or remove it")
+            }
         }
     }
 }

@@ -99,7 +99,7 @@ impl Publisher {
     /// Considers `file`.
     pub fn offer(&mut self, file: LocalFile) -> Action {
         if let Some(what) = self.identity.disagreement(&file.meta.identity) {
-            return Action::Stop(Stop::ForeignIdentity { what });
+            return Action::Stop(Stop::ForeignIdentity(what));
         }
         self.decide(file)
     }
@@ -168,7 +168,9 @@ impl Publisher {
         let slot = self.position.slot();
         let meta = match seen {
             Seen::Absent => return Action::Retry,
-            Seen::Foreign(what) => return Action::Stop(Stop::ForeignObject { slot, what }),
+            Seen::Foreign(what) => {
+                return Action::Stop(Stop::ForeignObject { slot: Some(slot), what });
+            }
             Seen::Ours(meta) => match own_object(&self.identity, slot, meta) {
                 Ok(meta) => *meta,
                 Err(stop) => return Action::Stop(stop),
