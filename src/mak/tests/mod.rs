@@ -1,0 +1,6 @@
+//! Tests over both versions: round trips, golden files, and files with every kind of damage.
+
+mod damage;
+mod given;
+mod golden;
+mod round_trip;
