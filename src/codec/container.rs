@@ -1,0 +1,153 @@
+//! Whole containers: written frame by frame, and read from memory.
+
+use std::io::{self, Write};
+
+use super::frame::checked_raw_len;
+use super::tail::len_from_end;
+use super::{BodyFacts, CodecError, Frame, FrameCodec, FrameInfo, Index, Level, MAX_FRAME, Tail};
+use crate::meta::MetaMap;
+use crate::types::{Offset, Suffix};
+
+/// The head of a MAK version 2 file, which is all that a plain seal has for a body.
+const MAK_HEAD: &[u8; 4] = b"MAK\x02";
+
+/// Writes a container, frame by frame, to anything that can be written to.
+///
+/// Nothing of it is durable, or whole, before [`finish`](Self::finish) came back and the caller
+/// synced what is below. After an error the output is of no use.
+#[derive(Debug)]
+pub struct ContainerWriter<W> {
+    out: W,
+    codec: FrameCodec,
+    packed: Vec<u8>,
+    index: Index,
+    crc: crc32fast::Hasher,
+}
+
+/// What [`ContainerWriter::finish`] wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The tail, from which others can be made for the same body.
+    pub tail: Tail,
+    /// Bytes of the whole container.
+    pub len: u64,
+}
+
+impl<W: Write> ContainerWriter<W> {
+    /// A container of the level's kind.
+    pub fn new(out: W, level: Level) -> Self {
+        Self {
+            out,
+            codec: FrameCodec::new(level),
+            packed: Vec::new(),
+            index: Index::default(),
+            crc: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// Packs `raw` and writes it as the next frame. Offsets never fall from frame to frame.
+    pub fn frame(&mut self, raw: &[u8], info: FrameInfo) -> io::Result<()> {
+        let raw_len = checked_raw_len(raw)?;
+        if self.codec.suffix() == Suffix::Mak {
+            return self.append(raw, raw_len, info);
+        }
+        let mut packed = std::mem::take(&mut self.packed);
+        self.codec.compress(raw, &mut packed)?;
+        let appended = self.append(&packed, raw_len, info);
+        self.packed = packed;
+        appended
+    }
+
+    /// Writes as the next frame what some [`FrameCodec`] of the same kind made of `raw_len` bytes.
+    pub fn append(&mut self, packed: &[u8], raw_len: u32, info: FrameInfo) -> io::Result<()> {
+        let len = u32::try_from(packed.len()).map_err(|_| CodecError::TooLarge {
+            what: "a frame",
+            size: u64::try_from(packed.len()).unwrap_or(u64::MAX),
+            limit: MAX_FRAME.into(),
+        })?;
+        self.index.push(len, raw_len, info)?;
+        self.crc.update(packed);
+        self.out.write_all(packed)
+    }
+
+    /// Bytes that were written so far.
+    pub fn written(&self) -> u64 {
+        self.index.body_len()
+    }
+
+    /// Writes the tail, flushes, and gives back what was written to.
+    pub fn finish(mut self, meta: &MetaMap) -> io::Result<(W, Written)> {
+        let body = BodyFacts { len: self.index.body_len(), crc: self.crc.finalize() };
+        let tail = Tail { body, index: self.index, meta: meta.clone() };
+        let bytes = tail.to_bytes(self.codec.suffix())?;
+        self.out.write_all(&bytes)?;
+        self.out.flush()?;
+        let len = body.len.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok((self.out, Written { tail, len }))
+    }
+}
+
+/// A container that says `meta` and holds nothing: `zcat` and `zstdcat` print nothing of it, and a
+/// plain one is a MAK file of version 2 without records.
+pub fn seal(suffix: Suffix, at: Offset, meta: &MetaMap) -> io::Result<Vec<u8>> {
+    let mut writer = ContainerWriter::new(Vec::new(), Level::new(suffix, None)?);
+    if suffix == Suffix::Mak {
+        writer.frame(MAK_HEAD, FrameInfo { first: at, records: 0, times: None })?;
+    }
+    writer.finish(meta).map(|(bytes, _)| bytes)
+}
+
+/// A container that lies in memory as a whole.
+#[derive(Debug, Clone)]
+pub struct Container<'a> {
+    suffix: Suffix,
+    body: &'a [u8],
+    tail: Tail,
+}
+
+impl<'a> Container<'a> {
+    /// Reads the tail, and checks that it belongs to as many bytes as there are. The body's own
+    /// bytes are not looked at: see [`verify_body`](Self::verify_body).
+    pub fn parse(suffix: Suffix, bytes: &'a [u8]) -> Result<Self, CodecError> {
+        const CORRUPT: CodecError = CodecError::Corrupt("the end of the container");
+        let len = len_from_end(suffix, bytes)?;
+        let at = bytes.len().checked_sub(len).ok_or(CORRUPT)?;
+        let (body, tail) = bytes.split_at_checked(at).ok_or(CORRUPT)?;
+        let object_len = u64::try_from(bytes.len()).map_err(|_| CORRUPT)?;
+        Ok(Self { suffix, body, tail: Tail::parse(suffix, object_len, tail)? })
+    }
+
+    /// The kind of container.
+    #[must_use]
+    pub const fn suffix(&self) -> Suffix {
+        self.suffix
+    }
+
+    /// The packed bytes of all frames.
+    #[must_use]
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// What the tail says.
+    #[must_use]
+    pub const fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// The packed bytes of one frame of this container's index.
+    #[must_use]
+    pub fn frame(&self, frame: &Frame) -> Option<&'a [u8]> {
+        let range = frame.range();
+        self.body.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+
+    /// That the body has the checksum that the tail says. Reads all of it.
+    pub fn verify_body(&self) -> Result<(), CodecError> {
+        if crc32fast::hash(self.body) == self.tail.body.crc {
+            Ok(())
+        } else {
+            Err(CodecError::Corrupt("the container's body"))
+        }
+    }
+}
