@@ -1,1 +1,8 @@
 //! Tests of the real binaries against real servers.
+
+mod harness;
+mod servers;
+
+mod archive;
+mod chain;
+mod kills;
