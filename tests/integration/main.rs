@@ -5,4 +5,5 @@ mod servers;
 
 mod archive;
 mod chain;
+mod errors;
 mod kills;

@@ -59,7 +59,12 @@ impl Site {
 
     /// A second instance: another working directory, same group, topics and archive.
     pub(crate) fn twin(&self) -> Self {
-        let name = format!("{}-twin", self.name);
+        self.twin_named("twin")
+    }
+
+    /// One more of these.
+    pub(crate) fn twin_named(&self, twin: &str) -> Self {
+        let name = format!("{}-{twin}", self.name);
         let dir = run_dir().join(&name);
         fs::create_dir_all(&dir).expect("create the site's directory");
         let mut twin = Self {
@@ -152,6 +157,12 @@ impl Site {
         let mut names: Vec<_> = names.filter(|name| name.contains(".mak")).collect();
         names.sort();
         names
+    }
+
+    /// Where one of these objects lies.
+    pub(crate) fn object_path(&self, topic: &str, partition: i32, index: usize) -> PathBuf {
+        let dir = self.archive.join(topic).join(format!("{partition:06}"));
+        dir.join(&self.objects(topic, partition)[index])
     }
 
     /// Starts the program as a service.
