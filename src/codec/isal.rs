@@ -131,3 +131,44 @@ impl Inflater {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CANARY: u8 = 0xa7;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever the input, nothing is written behind the bytes that were asked for.
+        #[test]
+        fn damage_stays_inside(
+            seed in prop::collection::vec(any::<u8>(), 1..60),
+            times in 1..40_usize,
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            wanted in any::<prop::sample::Index>(),
+        ) {
+            let mut deflated = Vec::new();
+            let raw = seed.repeat(times);
+            Deflater::new(2).deflate(&raw, &mut deflated).unwrap();
+            for (at, bits) in &flips {
+                let at = at.index(deflated.len());
+                deflated[at] ^= bits;
+            }
+            let size = wanted.index(raw.len() * 2);
+            let mut out = vec![CANARY; size + 1_024];
+            out.clear();
+            let whole = Inflater::new().inflate(&deflated, u32::try_from(size).unwrap(), &mut out);
+            prop_assert_eq!(out.len(), if whole { size } else { 0 });
+            let used = out.len();
+            // SAFETY: all of this was written when the vector was made.
+            unsafe { out.set_len(size + 1_024) };
+            prop_assert!(out[size..].iter().all(|byte| *byte == CANARY));
+            if flips.is_empty() && size == raw.len() {
+                prop_assert_eq!(&out[..used], &raw[..]);
+            }
+        }
+    }
+}

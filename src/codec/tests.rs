@@ -446,7 +446,8 @@ fn hostile_indexes() {
 
 fn infos() -> impl Strategy<Value = Vec<(Vec<u8>, FrameInfo)>> {
     let times = prop::option::of((any::<i64>(), any::<i64>()));
-    let frame = (prop::collection::vec(any::<u8>(), 1..200), 0..u64::from(u32::MAX), any(), times);
+    let frame =
+        (prop::collection::vec(any::<u8>(), 1..200), 0..u64::from(u32::MAX), any::<u32>(), times);
     prop::collection::vec(frame, 0..12).prop_map(|frames| {
         let mut first = 0;
         let place = |(raw, delta, records, times): (_, _, _, Option<(i64, i64)>)| {

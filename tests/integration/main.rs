@@ -1,1 +1,9 @@
 //! Tests of the real binaries against real servers.
+
+mod harness;
+mod servers;
+
+mod archive;
+mod chain;
+mod errors;
+mod kills;

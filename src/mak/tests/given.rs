@@ -47,6 +47,12 @@ impl Given {
         }
     }
 
+    pub(super) fn content_bytes(&self) -> u64 {
+        let len = |bytes: &Bytes| bytes.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(n, v)| n.len() + len(v)).sum();
+        (len(&self.key) + len(&self.value) + headers) as u64
+    }
+
     /// What is left of it in version 1.
     pub(super) fn in_v1(&self) -> Self {
         Self {

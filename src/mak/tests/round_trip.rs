@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::given::{Given, at, header, odd_records, read, records, v1_file, v2_file};
 use crate::mak::v2::{BlockBuilder, Blocks, Kind, MAGIC, recover, write_block};
-use crate::mak::{FileHeader, Header, MakError, Reader, Record, StartTime, v1};
+use crate::mak::{FileHeader, Header, MakError, Reader, StartTime, v1};
 use crate::meta::Identity;
 
 proptest! {
@@ -47,7 +47,7 @@ proptest! {
     fn totals_are_those_of_the_records((start, given) in records(), per_block in 1usize..9) {
         let (file, _) = v2_file(&given, start, per_block);
         let found = recover(&file);
-        let bytes: u64 = given.iter().map(|g| g.with(Record::content_bytes)).sum();
+        let bytes: u64 = given.iter().map(Given::content_bytes).sum();
         let mut reader = Reader::open(file.as_slice()).unwrap();
         while reader.next_record().unwrap().is_some() {}
         let finish = *reader.finish().unwrap();

@@ -1,0 +1,325 @@
+//! Where archived files go: `[archive]` and the bucket of `[s3]`.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::super::keys::{self, Key};
+use super::super::secret::Secret;
+use super::super::typed::{Archive, ArchiveTarget, S3Target, Sse, Tag};
+use super::checker::Checker;
+
+/// What an object store allows each object.
+const MOST_TAGS: usize = 10;
+
+pub(super) fn archive(check: &mut Checker<'_>) -> Option<Archive> {
+    let target = target(check);
+    let publish_deadline = check.time(&keys::PUBLISH_DEADLINE, Duration::from_secs(1));
+    Some(Archive { target: target?, publish_deadline: publish_deadline? })
+}
+
+/// The place that `[archive] url` or `[s3] s3_bucket_name` names: exactly one of them.
+fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
+    let (url, bucket) = (&keys::ARCHIVE_URL, &keys::S3_BUCKET_NAME);
+    match (check.is_set(url), check.is_set(bucket)) {
+        (true, true) => {
+            let what = "both this and [s3] s3_bucket_name say where the archive is";
+            check.problem(url, what, "remove one of them; no prefix is added to an url");
+            access(check);
+            None
+        }
+        (false, false) => {
+            let what = "nothing says where the archive is";
+            check.problem(
+                bucket,
+                what,
+                "set it, or [archive] url = s3://bucket/prefix or file:///directory",
+            );
+            access(check);
+            None
+        }
+        (false, true) => {
+            let name = check.parse(bucket, BUCKET, bucket_name);
+            let prefix = check.parse(&keys::S3_PREFIX, PREFIX, prefix);
+            s3(check, name, prefix)
+        }
+        (true, false) => from_url(check),
+    }
+}
+
+fn from_url(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
+    let key = &keys::ARCHIVE_URL;
+    let url = check.peek(key)?;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    if scheme.eq_ignore_ascii_case("file") {
+        unused_by_directory(check);
+        return check.parse(key, "file:///DIRECTORY with its whole path", |_| directory(rest));
+    }
+    if scheme.eq_ignore_ascii_case("s3") {
+        let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let both = check.parse(key, "s3://BUCKET or s3://BUCKET/PREFIX", |_| {
+            Some((bucket_name(bucket)?, prefix(path)?))
+        });
+        let (name, prefix) = both.unzip();
+        return s3(check, name, prefix);
+    }
+    access(check);
+    let known = "use s3://BUCKET/PREFIX or file:///DIRECTORY";
+    match scheme.to_ascii_lowercase().as_str() {
+        "gs" | "az" | "azure" | "abfs" | "abfss" | "gcs" => {
+            let what = format!("{scheme}:// is not supported in this version");
+            check.problem(key, what, known);
+        }
+        _ => check.problem(key, format!("{} is no url of an archive", check.shown(key)), known),
+    }
+    None
+}
+
+fn directory(path: &str) -> Option<ArchiveTarget> {
+    let path = Path::new(path);
+    let plain = path.components().all(|part| part != Component::ParentDir);
+    (path.is_absolute() && plain)
+        .then(|| ArchiveTarget::Dir { path: path.components().collect::<PathBuf>() })
+}
+
+/// Settings of a bucket do nothing for a directory.
+fn unused_by_directory(check: &mut Checker<'_>) {
+    let settings = [
+        &keys::S3_ENDPOINT,
+        &keys::S3_REGION,
+        &keys::S3_ACCESS_KEY,
+        &keys::S3_SECRET_KEY,
+        &keys::S3_STORAGE_CLASS,
+        &keys::S3_SSE,
+        &keys::S3_TAGS,
+    ];
+    for key in settings {
+        if check.is_set(key) {
+            check.warning(
+                key,
+                "the key has no effect on an archive in a directory",
+                "remove the line",
+            );
+        }
+    }
+}
+
+/// Everything about access and objects, which is the same for both ways to name the bucket.
+struct Reach {
+    endpoint: Option<String>,
+    region: Option<String>,
+    access_key: Option<Secret>,
+    secret_key: Option<Secret>,
+    storage_class: Option<String>,
+    sse: Option<Sse>,
+    tags: Vec<Tag>,
+}
+
+fn s3(
+    check: &mut Checker<'_>,
+    bucket: Option<String>,
+    prefix: Option<String>,
+) -> Option<ArchiveTarget> {
+    let access = access(check)?;
+    Some(ArchiveTarget::S3(S3Target {
+        bucket: bucket?,
+        prefix: prefix?,
+        endpoint: access.endpoint,
+        region: access.region,
+        access_key: access.access_key,
+        secret_key: access.secret_key,
+        storage_class: access.storage_class,
+        sse: access.sse,
+        tags: access.tags,
+    }))
+}
+
+fn access(check: &mut Checker<'_>) -> Option<Reach> {
+    let endpoint =
+        check.optional(&keys::S3_ENDPOINT, "https://HOST:PORT or http://HOST:PORT", endpoint);
+    let region = check.optional(&keys::S3_REGION, "the name of a region, like eu-west-1", |text| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        text.bytes().all(legal).then(|| text.to_owned())
+    });
+    let credentials = credentials(check);
+    let storage_class = storage_class(check);
+    let sse = check.optional(
+        &keys::S3_SSE,
+        "one of AES256, aws:kms, aws:kms:KEY, aws:kms:dsse, aws:kms:dsse:KEY",
+        sse,
+    );
+    let tags = check.parse(&keys::S3_TAGS, TAGS, tags);
+    let (access_key, secret_key) = credentials?;
+    Some(Reach {
+        endpoint: endpoint?,
+        region: region?,
+        access_key,
+        secret_key,
+        storage_class: storage_class?,
+        sse: sse?,
+        tags: tags?,
+    })
+}
+
+/// Both keys or none.
+fn credentials(check: &mut Checker<'_>) -> Option<(Option<Secret>, Option<Secret>)> {
+    let (access, secret) = (&keys::S3_ACCESS_KEY, &keys::S3_SECRET_KEY);
+    let lonely = |check: &mut Checker<'_>, missing: &Key, there: &Key| {
+        let what = format!("{} is set, so this has to be too", there.name);
+        check.problem(missing, what, "set both, or none for the AWS chain of credentials");
+    };
+    match (check.is_set(access), check.is_set(secret)) {
+        (true, false) => lonely(check, secret, access),
+        (false, true) => lonely(check, access, secret),
+        (false, false) => return Some((None, None)),
+        (true, true) => {}
+    }
+    let read = |key| check.peek(key).filter(|text| !text.is_empty()).map(Secret::new);
+    let (access_key, secret_key) = (read(access), read(secret));
+    (access_key.is_some() && secret_key.is_some()).then_some((access_key, secret_key))
+}
+
+#[expect(clippy::option_option, reason = "outside: wrong, inside: the bucket's own")]
+fn storage_class(check: &mut Checker<'_>) -> Option<Option<String>> {
+    let key = &keys::S3_STORAGE_CLASS;
+    let class = check.optional(
+        key,
+        "a storage class, like STANDARD_IA or INTELLIGENT_TIERING",
+        |text| {
+            let class = text.to_ascii_uppercase();
+            class.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(class)
+        },
+    )?;
+    if class.as_deref().is_some_and(|class| matches!(class, "GLACIER" | "DEEP_ARCHIVE")) {
+        let what = "objects of this class can't be read until they are restored";
+        check.warning(key, what, "GLACIER_IR can be read at once");
+    }
+    Some(class)
+}
+
+const BUCKET: &str = "the name of a bucket: 3 to 63 of a-z 0-9 . - and no slash";
+const PREFIX: &str = "a prefix of names that are parted by single slashes, none of them . or ..";
+
+fn bucket_name(text: &str) -> Option<String> {
+    // Old buckets, and other stores', have capitals and underscores too.
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    ((3..=255).contains(&text.len()) && text.bytes().all(legal)).then(|| text.to_owned())
+}
+
+fn prefix(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('/').unwrap_or(text);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    let legal = |part: &str| {
+        let odd = |c: char| c.is_control() || c.is_whitespace() || "\\?#%*\"<>|".contains(c);
+        !matches!(part, "" | "." | "..") && !part.contains(odd)
+    };
+    let fits = inner.is_empty() || inner.split('/').all(legal);
+    (fits && inner.len() <= 512).then(|| inner.to_owned())
+}
+
+/// With its scheme, which is https unless it says http; no user, no path.
+fn endpoint(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let scheme = scheme.to_ascii_lowercase();
+    let host = rest.strip_suffix('/').unwrap_or(rest);
+    let odd = |c: char| c.is_whitespace() || "/@?#\\\"".contains(c);
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let fits =
+        matches!(scheme.as_str(), "http" | "https") && !name.is_empty() && !host.contains(odd);
+    (fits && port_fits).then(|| format!("{scheme}://{host}"))
+}
+
+fn sse(text: &str) -> Option<Sse> {
+    let key = |text: &str| {
+        (!text.is_empty() && !text.contains(char::is_whitespace)).then(|| text.to_owned())
+    };
+    match text {
+        "AES256" => Some(Sse::Aes256),
+        "aws:kms" => Some(Sse::Kms { key: None }),
+        "aws:kms:dsse" => Some(Sse::KmsDsse { key: None }),
+        _ => match text.strip_prefix("aws:kms:dsse:") {
+            Some(name) => key(name).map(|key| Sse::KmsDsse { key: Some(key) }),
+            None => {
+                text.strip_prefix("aws:kms:").and_then(key).map(|key| Sse::Kms { key: Some(key) })
+            }
+        },
+    }
+}
+
+const TAGS: &str =
+    "a comma-separated list of at most 10 KEY=VALUE of letters, digits, blanks and + - . _ : / @";
+
+fn tags(text: &str) -> Option<Vec<Tag>> {
+    if text.trim().is_empty() {
+        return Some(Vec::new());
+    }
+    let tags: Vec<Tag> = text.split(',').map(tag).collect::<Option<_>>()?;
+    let twice = |(n, tag): (usize, &Tag)| tags.iter().take(n).any(|other| other.key == tag.key);
+    (tags.len() <= MOST_TAGS && !tags.iter().enumerate().any(twice)).then_some(tags)
+}
+
+fn tag(text: &str) -> Option<Tag> {
+    let legal = |c: char| c.is_alphanumeric() || " +-._:/@".contains(c);
+    let (key, value) = text.split_once('=')?;
+    let (key, value) = (key.trim(), value.trim());
+    let fits = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
+    let fits = fits && key.chars().all(legal) && value.chars().all(legal);
+    fits.then(|| Tag { key: key.to_owned(), value: value.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_https_unless_they_say_http() {
+        for (text, url) in [
+            ("http://127.0.0.1:7070", "http://127.0.0.1:7070"),
+            ("HTTPS://s3.example.com/", "https://s3.example.com"),
+            ("minio:9000", "https://minio:9000"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+            ("http://[::1]", "http://[::1]"),
+        ] {
+            assert_eq!(endpoint(text).as_deref(), Some(url));
+        }
+        for text in ["ftp://x", "http://", "http://u:p@h", "http://h/path", "h:0", "h:x", ":1"] {
+            assert_eq!(endpoint(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_plain() {
+        for (text, plain) in [("", ""), ("/", ""), ("a/b/", "a/b"), ("/a", "a"), ("a=1/b", "a=1/b")]
+        {
+            assert_eq!(prefix(text).as_deref(), Some(plain), "{text}");
+        }
+        for text in ["a//b", "..", "a/./b", "a b", "a%2f", "//"] {
+            assert_eq!(prefix(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn encryption_and_tags_read() {
+        assert_eq!(sse("AES256"), Some(Sse::Aes256));
+        for text in ["aws:kms", "aws:kms:arn:aws:kms:x:key/1", "aws:kms:dsse", "aws:kms:dsse:k"] {
+            assert_eq!(sse(text).map(|sse| sse.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!((sse("aws:kms:"), sse("none"), sse("aws:kms:dsse:")), (None, None, None));
+        assert_eq!(tags(" "), Some(vec![]));
+        let tag = |key: &str, value: &str| Tag { key: key.into(), value: value.into() };
+        assert_eq!(tags("team=data , env="), Some(vec![tag("team", "data"), tag("env", "")]));
+        for text in ["team", "=x", "a=1,a=2", "a=1,", "a=b=c", &["k=v"; 11].join(",")] {
+            assert_eq!(tags(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn directories_are_absolute() {
+        let dir = |path: &str| Some(ArchiveTarget::Dir { path: path.into() });
+        assert_eq!(directory("/a/b/"), dir("/a/b"));
+        assert_eq!((directory("a/b"), directory(""), directory("/a/../b")), (None, None, None));
+    }
+}

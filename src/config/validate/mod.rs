@@ -1,0 +1,51 @@
+//! Texts to typed values, all problems at once.
+//!
+//! Pure: the host's name and the current directory come in as arguments. Every section is read to
+//! its end whatever is wrong in it, and the checks across sections look at the texts themselves,
+//! so that one problem does not hide another.
+
+mod archive;
+mod checker;
+mod consumer;
+mod cross;
+mod kafka;
+mod local;
+
+use std::path::PathBuf;
+
+use super::finding::Findings;
+use super::raw::{Origins, Raw};
+use super::typed::Config;
+use checker::Checker;
+
+/// What of the machine goes into the configuration.
+pub(super) struct Host {
+    pub(super) name: Option<String>,
+    pub(super) current_directory: Option<PathBuf>,
+}
+
+/// The typed configuration, unless there are problems, which go to `findings`.
+pub(super) fn validate(
+    raw: &Raw,
+    origins: &Origins,
+    host: &Host,
+    findings: &mut Findings,
+) -> Option<Config> {
+    let mut check = Checker::new(raw, origins, findings);
+    check.ignored_keys();
+    let main = local::main(&mut check, host);
+    let consumer = consumer::consumer(&mut check);
+    let compression = local::compression(&mut check);
+    let upload = local::upload(&mut check);
+    let archive = archive::archive(&mut check);
+    let kafka = kafka::kafka(&mut check);
+    cross::cross(&mut check, archive.as_ref(), main.as_ref());
+    Some(Config {
+        main: main?,
+        consumer: consumer?,
+        compression: compression?,
+        upload: upload?,
+        archive: archive?,
+        kafka: kafka?,
+    })
+}

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Compares an archive with what was produced.
+
+Reads the objects with mak-example/read_mak.py alone, not with the product's own code. Checks that
+the files of each chain follow each other without hole or overlap, that each expected record is
+there exactly once with all fields equal, that nothing else is there, and, where committed offsets
+are given, that they are the chains' tips. Records in a gap that the chain records are not expected.
+
+The archive is a directory as docs/archive-layout.md names it (versitygw keeps a bucket like this).
+Expected records are one file a partition, TOPIC-PARTITION.expected, as
+tests/integration/harness/records.rs describes them. Prints a line about each chain, then a sum;
+exits 1 with every difference (of each chain the first few) if there are any.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import struct
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "mak-example"))
+
+NAME = re.compile(r"(\d{20})\.mak(\.gz|\.zst)?")
+MOST_COMPLAINTS = 5
+
+
+class Wrong(Exception):
+    """What makes it useless to look further at a chain."""
+
+
+def encode(record):
+    """A record of the reader's as the expected files hold it."""
+    offset, tstype, ts, key, value, headers = record
+    parts = [struct.pack(">qbq", offset, tstype, ts or 0)]
+
+    def put(data):
+        if data is None:
+            parts.append(b"\xff\xff\xff\xff")
+        else:
+            parts.append(len(data).to_bytes(4, "big"))
+            parts.append(data)
+
+    put(key)
+    put(value)
+    parts.append(len(headers).to_bytes(4, "big"))
+    for name, data in headers:
+        put(name)
+        put(data)
+    return b"".join(parts)
+
+
+def decode(data):
+    """The other way round, to show a difference."""
+    offset, tstype, ts = struct.unpack_from(">qbq", data)
+    at = 17
+
+    def take():
+        nonlocal at
+        size = int.from_bytes(data[at:at + 4], "big", signed=True)
+        at += 4
+        if size < 0:
+            return None
+        at += size
+        return data[at - size:at]
+
+    key, value = take(), take()
+    count = int.from_bytes(data[at:at + 4], "big")
+    at += 4
+    return offset, tstype, ts, key, value, [(take(), take()) for _ in range(count)]
+
+
+def expected_records(path):
+    """(offset, encoded record) of a file of expected records."""
+    data = path.read_bytes() if path.exists() else b""
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at:at + 4], "big")
+        record = data[at + 4:at + 4 + size]
+        at += 4 + size
+        yield int.from_bytes(record[:8], "big"), record
+
+
+class Chain:
+    """One chain: the files of a topic's partition."""
+
+    def __init__(self, directory, expected, open_file):
+        self.name = f"{directory.parent.name}-{int(directory.name)}"
+        self.directory = directory
+        self.expected = expected_records(expected)
+        self.open_file = open_file
+        self.complaints = []
+        self.files = self.records = self.seals = 0
+        self.gaps = []
+        self.tip = None
+
+    def complain(self, text):
+        self.complaints.append(f"{self.name}: {text}")
+        if len(self.complaints) > MOST_COMPLAINTS:
+            raise Wrong
+
+    def check(self):
+        try:
+            self.check_identity()
+            found = (record for path in self.data_files() for record in self.check_file(path))
+            self.compare(found)
+        except Wrong:
+            self.complaints.append(f"{self.name}: not looked at any further")
+
+    def check_identity(self):
+        identity = json.loads((self.directory / "chain.json").read_text())
+        place = (identity["topic"], f"{identity['partition']:06}")
+        if place != (self.directory.parent.name.split("@")[0], self.directory.name):
+            self.complain(f"chain.json is about {place}")
+        self.tip = identity["first"]
+
+    def data_files(self):
+        found = []
+        for path in self.directory.iterdir():
+            name = NAME.fullmatch(path.name)
+            if name:
+                found.append((int(name[1]), path))
+            elif path.name != "chain.json":
+                self.complain(f"holds {path.name}, which is no part of a chain")
+        return sorted(found)
+
+    def check_file(self, found):
+        """The records of a file, once it is clear that the file follows the one before."""
+        start, path = found
+        header, records, finish = self.open_file(path)
+        if header is None:
+            self.seals += 1
+            if start not in (self.tip, self.sealed_at()):
+                self.complain(f"{path.name} is a seal, but the tip is {self.tip}")
+            return
+        self.files += 1
+        if start != self.tip:
+            self.complain(f"{path.name} starts at {start}, but the tip is {self.tip}")
+        if header["startoffset"] != start:
+            self.complain(f"{path.name} says that it starts at {header['startoffset']}")
+        if "gapfrom" in header:
+            self.gaps.append((header["gapfrom"], header["gapto"], header["gapreason"]))
+        count = 0
+        for record in records:
+            count += 1
+            yield record
+        finish = finish()
+        if finish is None:
+            self.complain(f"{path.name} is not complete")
+            raise Wrong
+        if count != finish["records"]:
+            self.complain(f"{path.name} holds {count} records, but says {finish['records']}")
+        if finish["next"] <= start:
+            self.complain(f"{path.name} covers nothing")
+        self.start, self.tip = start, finish["next"]
+
+    def sealed_at(self):
+        """A seal sorts before or behind the file at its position, by their suffixes."""
+        return getattr(self, "start", None)
+
+    def compare(self, found):
+        """Both in the order of their offsets."""
+        last = -1
+        wanted = next(self.expected, None)
+        for record in found:
+            self.records += 1
+            offset = record[0]
+            if offset <= last:
+                self.complain(f"offset {offset} comes again, or behind {last}")
+            last = offset
+            while wanted is not None and wanted[0] < offset:
+                self.missing(wanted)
+                wanted = next(self.expected, None)
+            if wanted is None or wanted[0] > offset:
+                self.complain(f"record at {offset}, which is not expected: {record}")
+                continue
+            if encode(record) != wanted[1]:
+                self.complain(f"archived {record}\n  produced {decode(wanted[1])}")
+            wanted = next(self.expected, None)
+        while wanted is not None:
+            self.missing(wanted)
+            wanted = next(self.expected, None)
+
+    def missing(self, wanted):
+        offset = wanted[0]
+        if not any(begin <= offset < end for begin, end, _ in self.gaps):
+            self.complain(f"record at {offset} is missing: {decode(wanted[1])}")
+
+
+def check(archive, expected, committed, open_file):
+    """All complaints about the archive; prints what it holds."""
+    chains = {}
+    for directory in sorted(archive.glob("*/[0-9][0-9][0-9][0-9][0-9][0-9]")):
+        if not directory.parent.name.startswith("@"):
+            name = f"{directory.parent.name}-{int(directory.name)}"
+            chains[name] = Chain(directory, expected / f"{name}.expected", open_file)
+    complaints = []
+    for path in expected.glob("*.expected"):
+        if path.stem not in chains and path.stat().st_size:
+            complaints.append(f"{path.stem}: no chain")
+    for chain in chains.values():
+        chain.check()
+        print(f"{chain.name}: {chain.files} files, {chain.records} records, "
+              f"tip {chain.tip}, gaps {chain.gaps}, seals {chain.seals}")
+        complaints += chain.complaints
+    if committed is not None:
+        complaints += check_committed(chains, committed)
+    gaps = [gap for chain in chains.values() for gap in chain.gaps]
+    print(f"sum: {len(chains)} chains, {sum(c.files for c in chains.values())} files, "
+          f"{sum(c.records for c in chains.values())} records, {len(gaps)} gaps, "
+          f"{sum(c.seals for c in chains.values())} seals")
+    return complaints
+
+
+def check_committed(chains, committed):
+    """Every committed offset is the tip of its chain, and every chain with a file has one."""
+    offsets = {f"{topic}-{partition}": offset
+               for topic, partitions in committed.items()
+               for partition, offset in partitions.items()}
+    for name, chain in chains.items():
+        offset = offsets.pop(name, None)
+        if offset != chain.tip and not (offset is None and chain.files == 0):
+            yield f"{name}: the group's offset is {offset}, but the tip is {chain.tip}"
+    for name, offset in offsets.items():
+        yield f"{name}: the group's offset is {offset}, but there is no chain"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--archive", type=pathlib.Path, required=True)
+    parser.add_argument("--expected", type=pathlib.Path, required=True)
+    parser.add_argument("--committed", type=pathlib.Path, help="JSON: topic -> partition -> offset")
+    arguments = parser.parse_args()
+    committed = arguments.committed and json.loads(arguments.committed.read_text())
+    from open_mak import open_file
+    complaints = check(arguments.archive, arguments.expected, committed, open_file)
+    for complaint in complaints:
+        print(f"wrong: {complaint}")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

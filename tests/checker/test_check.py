@@ -1,0 +1,98 @@
+"""The checker finds what it is there to find."""
+
+import contextlib
+import io
+import json
+import pathlib
+import tempfile
+import unittest
+
+import check
+
+RECORDS = [
+    (0, 1, 1000, b"k", b"v", []),
+    (1, 2, 1001, None, b"", [(b"\xff", None), (b"h", b""), (b"h", b"x")]),
+    (5, 1, 1002, b"", None, []),
+]
+
+
+class Archive(unittest.TestCase):
+    """An archive of one chain; the files are JSON here, so no reader is needed."""
+
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        root = pathlib.Path(self.dir.name)
+        self.chain, self.expected = root / "a" / "t" / "000000", root / "e"
+        self.chain.mkdir(parents=True)
+        self.expected.mkdir()
+        self.contents = {}
+        identity = {"layout": 1, "topic": "t", "partition": 0, "first": 0, "suffix": ".mak.gz"}
+        (self.chain / "chain.json").write_text(json.dumps(identity))
+        with open(self.expected / "t-0.expected", "wb") as file:
+            for record in RECORDS:
+                data = check.encode(record)
+                self.assertEqual(check.decode(data), record)
+                file.write(len(data).to_bytes(4, "big") + data)
+
+    def put(self, start, following, records, suffix=".mak.gz", header=None):
+        name = f"{start:020}{suffix}"
+        (self.chain / name).touch()
+        self.contents[name] = ({"startoffset": start, **(header or {})}, records,
+                               lambda: {"next": following, "records": len(records)})
+
+    def seal(self, start, suffix):
+        name = f"{start:020}{suffix}"
+        (self.chain / name).touch()
+        self.contents[name] = (None, [], lambda: None)
+
+    def complaints(self, committed=None):
+        with contextlib.redirect_stdout(io.StringIO()):
+            return check.check(self.chain.parents[1], self.expected, committed,
+                               lambda path: self.contents[path.name])
+
+    def test_whole(self):
+        self.put(0, 2, RECORDS[:2])
+        self.seal(2, ".mak.gz")
+        self.put(2, 7, RECORDS[2:], ".mak.zst")
+        self.assertEqual(self.complaints({"t": {"0": 7}}), [])
+
+    def test_committed_elsewhere(self):
+        self.put(0, 7, RECORDS)
+        self.assertEqual(len(self.complaints({"t": {"0": 6}})), 1)
+        self.assertEqual(len(self.complaints({"t": {"0": 7}, "u": {"0": 1}})), 1)
+
+    def test_hole_between_files(self):
+        self.put(0, 2, RECORDS[:2])
+        self.put(3, 7, RECORDS[2:])
+        self.assertIn("the tip is 2", self.complaints()[0])
+
+    def test_missing_double_and_strange_records(self):
+        self.put(0, 7, RECORDS[:1] + RECORDS[2:])
+        self.assertIn("record at 1 is missing", self.complaints()[0])
+        self.put(0, 7, RECORDS + RECORDS[2:])
+        self.assertIn("comes again", self.complaints()[0])
+        self.put(0, 7, RECORDS + [(6, 1, 0, None, None, [])])
+        self.assertIn("not expected", self.complaints()[0])
+
+    def test_every_field_counts(self):
+        for index, other in enumerate([None, 1, 0, None, None, [(b"h", b"")]]):
+            if other is not None or index in (3, 4):
+                changed = list(RECORDS[0])
+                changed[index] = 2 if index == 1 else other
+                self.put(0, 7, [tuple(changed)] + RECORDS[1:])
+                self.assertTrue(self.complaints(), index)
+
+    def test_recorded_gap(self):
+        gap = {"gapfrom": 0, "gapto": 2, "gapreason": "retention"}
+        self.put(0, 7, RECORDS[2:], header=gap)
+        self.assertEqual(self.complaints(), [])
+
+    def test_no_chain(self):
+        (self.expected / "u-0.expected").write_bytes(b"\0\0\0\0")
+        self.put(0, 7, RECORDS)
+        self.assertEqual(self.complaints(), ["u-0: no chain"])
+
+
+if __name__ == "__main__":
+    unittest.main()

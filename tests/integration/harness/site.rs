@@ -1,0 +1,265 @@
+//! Everything one test has for itself: a working directory, a bucket behind a fault proxy, a group,
+//! topics, a configuration.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+
+use super::admin::Admin;
+use super::records::Expected;
+use super::run::{Finished, Running};
+use crate::servers::{
+    ACCESS_KEY, FaultProxy, Kafka, REGION, SECRET_KEY, kafka, kafka_other, run_dir, s3, start,
+};
+
+type Settings = BTreeMap<String, BTreeMap<String, String>>;
+
+/// A place where one instance of kafkatos3 runs.
+pub(crate) struct Site {
+    name: String,
+    dir: PathBuf,
+    settings: Settings,
+    topics: Vec<(String, i32)>,
+    archive: PathBuf,
+    runs: RefCell<u32>,
+    /// The store as this test sees it.
+    pub(crate) store: Rc<FaultProxy>,
+    /// The cluster, from outside.
+    pub(crate) admin: Rc<Admin>,
+    /// The cluster's plain listener.
+    pub(crate) bootstrap: String,
+}
+
+impl Site {
+    /// A site with a bucket of its own. `name` is unique among the tests: lower-case letters,
+    /// digits and `-`.
+    pub(crate) fn new(name: &str) -> Self {
+        let cluster = kafka();
+        let dir = run_dir().join(name);
+        fs::create_dir_all(&dir).expect("create the site's directory");
+        let store = FaultProxy::start(&s3().address);
+        let settings = default_settings(name, cluster, &store, &dir);
+        let archive = s3().create_bucket(name).join("archive");
+        Self {
+            name: name.to_owned(),
+            dir,
+            settings,
+            topics: Vec::new(),
+            archive,
+            runs: RefCell::default(),
+            store: Rc::new(store),
+            admin: Rc::new(Admin::new(&cluster.bootstrap)),
+            bootstrap: cluster.bootstrap.clone(),
+        }
+    }
+
+    /// A second instance: another working directory, same group, topics and archive.
+    pub(crate) fn twin(&self) -> Self {
+        self.twin_named("twin")
+    }
+
+    /// One more of these.
+    pub(crate) fn twin_named(&self, twin: &str) -> Self {
+        let name = format!("{}-{twin}", self.name);
+        let dir = run_dir().join(&name);
+        fs::create_dir_all(&dir).expect("create the site's directory");
+        let mut twin = Self {
+            name: name.clone(),
+            settings: self.settings.clone(),
+            topics: self.topics.clone(),
+            archive: self.archive.clone(),
+            runs: RefCell::default(),
+            store: Rc::clone(&self.store),
+            admin: Rc::clone(&self.admin),
+            bootstrap: self.bootstrap.clone(),
+            dir,
+        };
+        twin.set("main", "working_directory", twin.dir.join("spool").display());
+        twin.set("main", "instance", name);
+        twin
+    }
+
+    /// The same with the other cluster, on the same archive.
+    pub(crate) fn foreign_twin(&self) -> Self {
+        let mut twin = self.twin();
+        let cluster = kafka_other();
+        twin.admin = Rc::new(Admin::new(&cluster.bootstrap));
+        twin.bootstrap.clone_from(&cluster.bootstrap);
+        twin.set("consumer", "kafka_bootstrap", &cluster.bootstrap);
+        twin
+    }
+
+    /// Sets a key of the configuration.
+    pub(crate) fn set(&mut self, section: &str, key: &str, value: impl Display) {
+        let section = self.settings.entry(section.to_owned()).or_default();
+        section.insert(key.to_owned(), value.to_string());
+    }
+
+    /// Removes a section of the configuration.
+    pub(crate) fn unset(&mut self, section: &str) {
+        self.settings.remove(section);
+    }
+
+    /// Archives into a directory instead of the bucket.
+    pub(crate) fn archive_to_directory(&mut self) {
+        self.unset("s3");
+        self.archive = self.dir.join("archive");
+        self.set("archive", "url", format!("file://{}", self.archive.display()));
+    }
+
+    /// Creates a topic of this site, to be archived; gives its full name.
+    pub(crate) fn topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> String {
+        let topic = format!("{}-{name}", self.name);
+        self.admin.create(&topic, partitions, settings);
+        self.know(&topic, partitions);
+        let list: Vec<_> = self.topics.iter().map(|(topic, _)| topic.as_str()).collect();
+        let list = list.join(",");
+        self.set("consumer", "topic_whitelist", list);
+        topic
+    }
+
+    /// From now on checks look at this topic too.
+    pub(crate) fn know(&mut self, topic: &str, partitions: i32) {
+        self.topics.push((topic.to_owned(), partitions));
+    }
+
+    /// The consumer group.
+    pub(crate) fn group(&self) -> &str {
+        &self.settings["consumer"]["kafka_consumer_group"]
+    }
+
+    /// The directory of the spool.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.dir.join("spool")
+    }
+
+    /// Throws the whole spool away.
+    #[expect(clippy::disallowed_methods, reason = "a lost disk is what the test is about")]
+    pub(crate) fn lose_spool(&self) {
+        fs::remove_dir_all(self.spool()).expect("remove the spool");
+        fs::create_dir(self.spool()).expect("create the spool");
+    }
+
+    /// The names of the data objects of one partition, in order.
+    pub(crate) fn objects(&self, topic: &str, partition: i32) -> Vec<String> {
+        let dir = self.archive.join(topic).join(format!("{partition:06}"));
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> = names.filter(|name| name.contains(".mak")).collect();
+        names.sort();
+        names
+    }
+
+    /// Where one of these objects lies.
+    pub(crate) fn object_path(&self, topic: &str, partition: i32, index: usize) -> PathBuf {
+        let dir = self.archive.join(topic).join(format!("{partition:06}"));
+        dir.join(&self.objects(topic, partition)[index])
+    }
+
+    /// Starts the program as a service.
+    pub(crate) fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    /// Starts it with `-e`; it ends by itself.
+    pub(crate) fn start_to_end(&self) -> Running {
+        self.start_with(&["-e"])
+    }
+
+    /// Runs it with `-e` until it ends by itself.
+    #[track_caller]
+    pub(crate) fn run_to_end(&self) -> Finished {
+        self.start_to_end().wait()
+    }
+
+    fn start_with(&self, arguments: &[&str]) -> Running {
+        fs::create_dir_all(self.spool()).expect("create the spool");
+        let config = self.dir.join("kafkatos3.cfg");
+        fs::write(&config, self.config_text()).expect("write the configuration");
+        *self.runs.borrow_mut() += 1;
+        let log = self.dir.join(format!("run-{}.log", self.runs.borrow()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
+        command.args(arguments).arg(&config).env_remove("AWS_PROFILE");
+        Running::new(start(&mut command, &log), log, self.spool())
+    }
+
+    fn config_text(&self) -> String {
+        let mut text = String::new();
+        for (section, keys) in &self.settings {
+            writeln!(text, "[{section}]").expect("write to a string");
+            for (key, value) in keys {
+                writeln!(text, "{key} = {value}").expect("write to a string");
+            }
+        }
+        text
+    }
+
+    /// Checks the archive: each expected record is there once, all fields equal, and nothing else.
+    #[track_caller]
+    pub(crate) fn check(&self, expected: &Expected) -> String {
+        self.run_checker(expected, &[])
+    }
+
+    /// The same, and the group's offsets are the chains' tips.
+    #[track_caller]
+    pub(crate) fn check_with_offsets(&self, expected: &Expected) -> String {
+        let committed = self.admin.committed(self.group(), &self.topics);
+        let file = self.dir.join("committed.json");
+        let text = serde_json::to_string(&committed).expect("JSON");
+        fs::write(&file, text).expect("write the committed offsets");
+        self.run_checker(expected, &["--committed", file.to_str().expect("a UTF-8 path")])
+    }
+
+    #[track_caller]
+    fn run_checker(&self, expected: &Expected, arguments: &[&str]) -> String {
+        let dir = self.dir.join("expected");
+        expected.write(&dir);
+        let output = Command::new("python3")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker/check.py"))
+            .arg("--archive")
+            .arg(&self.archive)
+            .arg("--expected")
+            .arg(&dir)
+            .args(arguments)
+            .output()
+            .expect("run python3");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the archive is not what was produced:\n{text}{errors}");
+        text
+    }
+}
+
+fn default_settings(name: &str, cluster: &Kafka, store: &FaultProxy, dir: &Path) -> Settings {
+    let mut settings = Settings::new();
+    let mut set = |section: &str, key: &str, value: &dyn Display| {
+        let section = settings.entry(section.to_owned()).or_default();
+        section.insert(key.to_owned(), value.to_string());
+    };
+    set("main", "working_directory", &dir.join("spool").display());
+    set("main", "instance", &name);
+    set("main", "shutdown_timeout", &"30s");
+    set("consumer", "kafka_bootstrap", &cluster.bootstrap);
+    set("consumer", "kafka_consumer_group", &name);
+    set("consumer", "max_age_seconds", &2);
+    set("s3", "s3_bucket_name", &name);
+    set("s3", "s3_prefix", &"archive");
+    set("s3", "s3_endpoint", &store.url);
+    set("s3", "s3_region", &REGION);
+    set("s3", "s3_access_key", &ACCESS_KEY);
+    set("s3", "s3_secret_key", &SECRET_KEY);
+    // What a killed member leaves behind is taken over soon, and a new topic found soon.
+    set("kafka", "session.timeout.ms", &6000);
+    set("kafka", "heartbeat.interval.ms", &500);
+    set("kafka", "topic.metadata.refresh.interval.ms", &1000);
+    settings
+}
