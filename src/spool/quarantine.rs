@@ -1,0 +1,137 @@
+//! Files that failed their checksum, kept for the operator.
+//!
+//! Each is moved to `quarantine/` under its own name (`.2`, `.3`, ... behind it if that is taken),
+//! and beside it lies `NAME.why`, a text that says what is wrong. The directory is bounded: the
+//! oldest files go first, only the newest stays whatever its size. Nothing reads them back.
+
+use std::cmp::Reverse;
+use std::io::Write;
+use std::time::SystemTime;
+
+use super::Spool;
+use super::claim::{Claim, TempFile};
+use super::durable::{self, Move};
+use super::error::{IoExt, Result, SpoolError};
+use super::layout::{FileName, Stage, is_temp_name};
+
+/// How much is kept.
+const MAX_BYTES: u64 = 1 << 30;
+/// What a file counts at least, so that many small ones are bounded too.
+const LEAST_BYTES: u64 = 4096;
+/// How many files of one name are kept apart.
+const MAX_SAME_NAME: u32 = 1000;
+
+/// Moves a claimed file here. After a crash within, the file is where it was, or here, perhaps
+/// without its text.
+pub(super) fn put(spool: &Spool, mut claim: Claim, name: &FileName, why: &str) -> Result<()> {
+    let kept_as = move_aside(spool, &mut claim, name)?;
+    let note = format!("{kept_as}.why");
+    let mut temp = TempFile::create(spool, Stage::Quarantine, &note)?;
+    writeln!(temp.file(), "{why}").at("write", temp.path())?;
+    temp.replace(&spool.path(Stage::Quarantine, &note))?;
+    claim.hand_on();
+    trim(spool, MAX_BYTES)
+}
+
+fn move_aside(spool: &Spool, claim: &mut Claim, name: &FileName) -> Result<String> {
+    let plain = std::iter::once(name.to_string());
+    let numbered = (2..=MAX_SAME_NAME).map(|n| format!("{name}.{n}"));
+    for candidate in plain.chain(numbered) {
+        match claim.move_to(spool.path(Stage::Quarantine, &candidate))? {
+            Move::Moved => return Ok(candidate),
+            Move::TargetExists => {}
+            Move::SourceGone => break,
+        }
+    }
+    Err(SpoolError::TakenAway { path: claim.path().to_owned() })
+}
+
+/// A file here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    name: String,
+    bytes: u64,
+    modified: SystemTime,
+}
+
+fn trim(spool: &Spool, max_bytes: u64) -> Result<()> {
+    for surplus in surplus(list(spool)?, max_bytes) {
+        durable::remove(&spool.path(Stage::Quarantine, &surplus.name))?;
+    }
+    Ok(())
+}
+
+fn list(spool: &Spool) -> Result<Vec<Kept>> {
+    let mut kept = Vec::new();
+    spool.each_file(Stage::Quarantine, |name, meta| {
+        if let (false, Ok(modified)) = (is_temp_name(name), meta.modified()) {
+            kept.push(Kept { name: name.to_owned(), bytes: meta.len(), modified });
+        }
+    })?;
+    Ok(kept)
+}
+
+/// Which of the files have to go so that the rest fits: the oldest, never the newest.
+fn surplus(mut kept: Vec<Kept>, max_bytes: u64) -> Vec<Kept> {
+    kept.sort_by_key(|file| Reverse((file.modified, file.bytes)));
+    let mut total = 0_u64;
+    let fits = |file: &Kept| {
+        total = total.saturating_add(file.bytes.max(LEAST_BYTES));
+        total <= max_bytes
+    };
+    let fitting = kept.iter().map(fits).take_while(|fits| *fits).count();
+    kept.split_off(fitting.max(1).min(kept.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::claim::Access;
+    use crate::spool::testing::{names_in, spool};
+    use std::time::Duration;
+
+    fn kept(name: &str, bytes: u64, age: u64) -> Kept {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age);
+        Kept { name: name.to_owned(), bytes, modified }
+    }
+
+    #[test]
+    fn the_oldest_go_and_the_newest_stays() {
+        let files = vec![kept("old", 10_000, 9), kept("new", 50_000, 1), kept("mid", 20_000, 5)];
+        let gone = |max| -> Vec<String> {
+            surplus(files.clone(), max).into_iter().map(|file| file.name).collect()
+        };
+        assert!(gone(80_000).is_empty());
+        assert_eq!(gone(79_999), ["old"]);
+        assert_eq!(gone(60_000), ["mid", "old"]);
+        assert_eq!(gone(1), ["mid", "old"]);
+        assert!(surplus(Vec::new(), 0).is_empty());
+    }
+
+    #[test]
+    fn small_files_count_as_a_block() {
+        let files = (0..10).map(|n| kept(&n.to_string(), 1, n)).collect();
+        assert_eq!(surplus(files, 4 * LEAST_BYTES).len(), 6);
+    }
+
+    #[test]
+    fn files_of_one_name_are_kept_apart() {
+        let (_dir, spool) = spool();
+        let name: FileName = "t-0_5-9.mak".parse().unwrap();
+        let path = spool.path(Stage::Rotated, &name);
+        for _ in 0..3 {
+            std::fs::write(&path, "x").unwrap();
+            let claim = Claim::take(&path, Access::Read).unwrap().ours().unwrap();
+            put(&spool, claim, &name, "checksum").unwrap();
+        }
+        let expected: Vec<_> = ["", ".2", ".3"]
+            .into_iter()
+            .flat_map(|n| [format!("t-0_5-9.mak{n}"), format!("t-0_5-9.mak{n}.why")])
+            .collect();
+        let mut names = names_in(&spool, Stage::Quarantine);
+        names.sort_by_key(|name| expected.iter().position(|e| e == name));
+        assert_eq!(names, expected);
+        trim(&spool, LEAST_BYTES).unwrap();
+        assert_eq!(names_in(&spool, Stage::Quarantine).len(), 1);
+    }
+}

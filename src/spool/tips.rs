@@ -1,0 +1,226 @@
+//! What uploaders and compressors tell the consumers: where each chain's tip is, and that they
+//! have to go back.
+//!
+//! - `tips/TOPIC-PARTITION.json` is written by whoever holds the partition's lock, whole or not at
+//!   all. It is a hint: the store knows better. What does not read as one is as good as none.
+//! - `tips/TOPIC-PARTITION_TO.rewind` is made by whoever took files away that the chain needs, and
+//!   removed by the partition's consumer once it went back. One file per offset: so that no wish
+//!   is lost when one comes while another is obeyed.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Spool;
+use super::claim::{PartitionLock, TempFile};
+use super::durable;
+use super::error::{IoExt, Result, SpoolError};
+use super::layout::{RewindName, SpoolPartition, Stage};
+use crate::meta::Totals;
+use crate::types::{Offset, Suffix, TopicPartition, WriterToken};
+
+/// What is known of a chain's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TipFile {
+    /// Whose chain.
+    #[serde(flatten)]
+    pub tp: TopicPartition,
+    /// First offset that is not archived yet.
+    pub tip: Offset,
+    /// Start of the chain's last file; none while the chain is empty.
+    #[serde(default)]
+    pub last_start: Option<Offset>,
+    /// The end of the next file's name.
+    pub suffix: Suffix,
+    /// Grows with every writing.
+    #[serde(default)]
+    pub generation: u64,
+    /// The chain's totals up to the tip.
+    #[serde(default)]
+    pub totals: Totals,
+    /// Leader epoch of the last archived record, if known.
+    #[serde(default)]
+    pub leader_epoch: Option<i32>,
+    /// Whether the tip was reached through a seal: then a file comes before the next seal.
+    #[serde(default)]
+    pub reached_through_seal: bool,
+    /// Why the partition is stopped, if it is.
+    #[serde(default)]
+    pub stopped: Option<Stopped>,
+    /// Who wrote the chain's last file.
+    #[serde(default)]
+    pub writer: Option<WriterToken>,
+}
+
+impl TipFile {
+    /// An empty chain that begins at `first`.
+    #[must_use]
+    pub fn new(tp: TopicPartition, first: Offset, suffix: Suffix) -> Self {
+        Self {
+            tp,
+            tip: first,
+            last_start: None,
+            suffix,
+            generation: 0,
+            totals: Totals::default(),
+            leader_epoch: None,
+            reached_through_seal: false,
+            stopped: None,
+            writer: None,
+        }
+    }
+}
+
+/// Why and since when a partition is stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// What happened, and the way out.
+    pub reason: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub since_ms: i64,
+}
+
+/// The tip of `partition`, if there is one that reads.
+pub fn read(spool: &Spool, partition: &SpoolPartition) -> Result<Option<TipFile>> {
+    let path = spool.path(Stage::Tips, &partition.tip_name());
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).at("read", &path),
+    };
+    let tip: Option<TipFile> = serde_json::from_slice(&bytes).ok();
+    Ok(tip.filter(|tip| SpoolPartition::of(&tip.tp) == *partition))
+}
+
+/// All tips that read.
+pub fn read_all(spool: &Spool) -> Result<Vec<TipFile>> {
+    let mut partitions = names(spool, |name| SpoolPartition::parse_tip_name(name).ok())?;
+    partitions.sort();
+    let read = partitions.iter().map(|partition| read(spool, partition));
+    read.filter_map(Result::transpose).collect()
+}
+
+/// Writes the tip of the partition whose `lock` is held and returns it with its new generation,
+/// one above that of the tip before. After a crash within, the tip before stands; after `Ok` the
+/// new one does.
+pub fn write(spool: &Spool, lock: &PartitionLock, mut tip: TipFile) -> Result<TipFile> {
+    if SpoolPartition::of(&tip.tp) != *lock.partition() {
+        return Err(SpoolError::WrongLock { held: lock.partition().clone(), tp: tip.tp });
+    }
+    let before = read(spool, lock.partition())?.map_or(0, |before| before.generation);
+    tip.generation = before.max(tip.generation).saturating_add(1);
+    let name = lock.partition().tip_name();
+    let mut temp = TempFile::create(spool, Stage::Tips, &name)?;
+    let text = serde_json::to_vec(&tip).map_err(std::io::Error::from).at("write", temp.path())?;
+    temp.file().write_all(&text).at("write", temp.path())?;
+    temp.replace(&spool.path(Stage::Tips, &name))?;
+    Ok(tip)
+}
+
+/// Asks the consumer of `partition` to read again from `to`, and tells it `why`. After a crash
+/// within, the wish is there or not; after `Ok` it stays until it is obeyed.
+pub fn request_rewind(
+    spool: &Spool,
+    partition: &SpoolPartition,
+    to: Offset,
+    why: &str,
+) -> Result<()> {
+    let name = RewindName { partition: partition.clone(), to };
+    let mut temp = TempFile::create(spool, Stage::Tips, &name.to_string())?;
+    writeln!(temp.file(), "{why}").at("write", temp.path())?;
+    temp.replace(&spool.path(Stage::Tips, &name))
+}
+
+/// The wishes for all partitions, sorted by partition and offset: one listing.
+pub fn rewinds(spool: &Spool) -> Result<Vec<RewindName>> {
+    let mut rewinds = names(spool, |name| RewindName::from_str(name).ok())?;
+    rewinds.sort();
+    Ok(rewinds)
+}
+
+/// Why somebody wished it; empty if that is not known.
+pub fn rewind_reason(spool: &Spool, rewind: &RewindName) -> String {
+    let text = fs::read_to_string(spool.path(Stage::Tips, rewind));
+    text.unwrap_or_default().trim_end().to_owned()
+}
+
+/// Takes a wish back that was obeyed, or that lies below the tip. After a crash within, it may be
+/// there still, and is obeyed once more.
+pub fn remove_rewind(spool: &Spool, rewind: &RewindName) -> Result<()> {
+    durable::remove(&spool.path(Stage::Tips, rewind)).map(drop)
+}
+
+fn names<N>(spool: &Spool, parse: impl Fn(&str) -> Option<N>) -> Result<Vec<N>> {
+    let mut found = Vec::new();
+    spool.each_file(Stage::Tips, |name, _| found.extend(parse(name)))?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::testing::{names_in, offset, partition, spool, tp};
+
+    fn tip(at: u64) -> TipFile {
+        let stopped = Some(Stopped { reason: "another cluster".into(), since_ms: 5 });
+        let writer = Some(WriterToken(7));
+        TipFile { stopped, writer, ..TipFile::new(tp("t", 1), offset(at), Suffix::MakZst) }
+    }
+
+    #[test]
+    fn a_tip_reads_as_it_was_written_and_its_generation_grows() {
+        let (_dir, spool) = spool();
+        let lock = PartitionLock::take(&spool, &partition("t", 1)).unwrap().ours().unwrap();
+        assert_eq!(read(&spool, &partition("t", 1)).unwrap(), None);
+        let first = write(&spool, &lock, tip(5)).unwrap();
+        assert_eq!(first.generation, 1);
+        let second = write(&spool, &lock, tip(5)).unwrap();
+        assert_eq!(second.generation, 2);
+        assert_eq!(read(&spool, &partition("t", 1)).unwrap(), Some(second.clone()));
+        assert_eq!(read_all(&spool).unwrap(), [second]);
+        assert_eq!(names_in(&spool, Stage::Tips), ["t-1.json"]);
+        let other = TipFile { tp: tp("t", 2), ..tip(5) };
+        let e = write(&spool, &lock, other).unwrap_err();
+        assert_eq!(e.to_string(), "the tip of t-2 can't be written under the lock of t-1");
+    }
+
+    #[test]
+    fn garbage_and_tips_of_others_are_none() {
+        let (_dir, spool) = spool();
+        let path = spool.dir(Stage::Tips).join("t-1.json");
+        for garbage in ["", "{", "[]", "{\"tip\":-1}", "\0\0\0"] {
+            fs::write(&path, garbage).unwrap();
+            assert_eq!(read(&spool, &partition("t", 1)).unwrap(), None, "{garbage}");
+        }
+        assert!(read_all(&spool).unwrap().is_empty());
+        fs::write(&path, serde_json::to_vec(&tip(3)).unwrap()).unwrap();
+        fs::copy(&path, spool.dir(Stage::Tips).join("t-2.json")).unwrap();
+        assert_eq!(read(&spool, &partition("t", 2)).unwrap(), None);
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_and_missing_ones_have_defaults() {
+        let text = r#"{"topic":"t","partition":1,"tip":9,"suffix":".mak.gz","later":{}}"#;
+        let tip: TipFile = serde_json::from_str(text).unwrap();
+        assert_eq!(tip, TipFile::new(tp("t", 1), offset(9), Suffix::MakGz));
+    }
+
+    #[test]
+    fn rewinds_are_kept_one_by_one() {
+        let (_dir, spool) = spool();
+        let (a, b) = (partition("a", 0), partition("b", 0));
+        request_rewind(&spool, &b, offset(1), "other").unwrap();
+        request_rewind(&spool, &a, offset(50), "checksum").unwrap();
+        request_rewind(&spool, &a, offset(7), "too old").unwrap();
+        request_rewind(&spool, &a, offset(7), "too old").unwrap();
+        let wishes = rewinds(&spool).unwrap();
+        assert_eq!(wishes.iter().map(|r| r.to.get()).collect::<Vec<_>>(), [7, 50, 1]);
+        assert_eq!(rewind_reason(&spool, &wishes[1]), "checksum");
+        remove_rewind(&spool, &wishes[0]).unwrap();
+        remove_rewind(&spool, &wishes[0]).unwrap();
+        assert_eq!(rewind_reason(&spool, &wishes[0]), "");
+        assert_eq!(rewinds(&spool).unwrap(), wishes[1..]);
+    }
+}
