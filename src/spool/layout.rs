@@ -182,6 +182,12 @@ impl SpoolPartition {
         format!("{self}.json")
     }
 
+    /// Name of the file under `tips/` that says why the partition is stopped.
+    #[must_use]
+    pub fn stop_name(&self) -> String {
+        format!("{self}.stopped")
+    }
+
     /// Name of the file under `run/` whose lock is the partition's.
     #[must_use]
     pub fn lock_name(&self) -> String {

@@ -294,14 +294,6 @@ impl Rotated {
         let taken = Claim::take(&spool.path(Stage::Rotated, name), Access::Read)?;
         Ok(taken.map(|claim| Self { spool: spool.clone(), claim, name: name.clone() }))
     }
-
-    /// Begins the packed file, under a temporary name in `compressed/`; a crash leaves it there
-    /// until [`Spool::sweep`].
-    pub fn begin(self, suffix: Suffix) -> Result<Compressing> {
-        let target = self.name.packed_as(suffix);
-        let out = TempFile::create(&self.spool, Stage::Compressed, &target.to_string())?;
-        Ok(Compressing { source: self, out, target })
-    }
 }
 
 impl Compressed {
@@ -340,6 +332,15 @@ macro_rules! complete_file {
                 self.claim.path()
             }
 
+            /// Begins the packed file, under a temporary name in `compressed/`; a crash leaves it
+            /// there until [`Spool::sweep`]. (A packed file is packed anew if the chain goes on
+            /// with another suffix.)
+            pub fn begin(self, suffix: Suffix) -> Result<Compressing<Self>> {
+                let target = self.name.packed_as(suffix);
+                let out = TempFile::create(&self.spool, Stage::Compressed, &target.to_string())?;
+                Ok(Compressing { source: self, out, target })
+            }
+
             /// Removes a file that nobody needs: below the tip, superseded, too old. After a crash
             /// within, it is as it was, or gone.
             pub fn discard(self) -> Result<()> {
@@ -359,24 +360,41 @@ macro_rules! complete_file {
                 quarantine::put(&self.spool, self.claim, &self.name, why)
             }
         }
+
+        impl Complete for $stage {
+            fn spool(&self) -> &Spool {
+                &self.spool
+            }
+
+            fn into_claim(self) -> Claim {
+                self.claim
+            }
+        }
     };
+}
+
+/// A complete file, for [`Compressing`].
+trait Complete {
+    fn spool(&self) -> &Spool;
+    fn into_claim(self) -> Claim;
 }
 
 complete_file!(Rotated);
 complete_file!(Compressed);
 
-/// A rotated file while it is packed.
+/// A complete file while it is packed.
 #[derive(Debug)]
-pub struct Compressing {
-    source: Rotated,
+pub struct Compressing<S = Rotated> {
+    source: S,
     out: TempFile,
     target: FileName,
 }
 
-impl Compressing {
+#[expect(private_bounds, reason = "only this module's stages are complete files")]
+impl<S: Complete> Compressing<S> {
     /// The file that is packed.
     #[must_use]
-    pub const fn source(&self) -> &Rotated {
+    pub const fn source(&self) -> &S {
         &self.source
     }
 
@@ -391,12 +409,12 @@ impl Compressing {
         &self.target
     }
 
-    /// Hands the packed file on to the uploaders and removes the rotated one. After a crash within,
+    /// Hands the packed file on to the uploaders and removes its source. After a crash within,
     /// both may be there: it is then packed once more, and the packed file that exists is kept.
     pub fn publish(self) -> Result<Placed> {
         let Self { source, out, target } = self;
-        let placed = out.place(source.spool.path(Stage::Compressed, &target))?;
-        source.claim.remove()?;
+        let placed = out.place(source.spool().path(Stage::Compressed, &target))?;
+        source.into_claim().remove()?;
         Ok(if let Ok(claim) = placed {
             claim.hand_on();
             Placed::Ours(target)
@@ -405,9 +423,9 @@ impl Compressing {
         })
     }
 
-    /// Gives up packing: the temporary file is removed, the rotated one is as it was.
+    /// Gives up packing: the temporary file is removed, the source is as it was.
     #[must_use]
-    pub fn abandon(self) -> Rotated {
+    pub fn abandon(self) -> S {
         self.source
     }
 }

@@ -10,6 +10,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,8 @@ use super::claim::{PartitionLock, TempFile};
 use super::durable;
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::{RewindName, SpoolPartition, Stage};
-use crate::meta::Totals;
-use crate::types::{Offset, Suffix, TopicPartition, WriterToken};
+use crate::chain::Position;
+use crate::types::{Offset, TopicPartition};
 
 /// What is known of a chain's end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,59 +28,57 @@ pub struct TipFile {
     /// Whose chain.
     #[serde(flatten)]
     pub tp: TopicPartition,
-    /// First offset that is not archived yet.
-    pub tip: Offset,
-    /// Start of the chain's last file; none while the chain is empty.
-    #[serde(default)]
-    pub last_start: Option<Offset>,
-    /// The end of the next file's name.
-    pub suffix: Suffix,
     /// Grows with every writing.
     #[serde(default)]
     pub generation: u64,
-    /// The chain's totals up to the tip.
-    #[serde(default)]
-    pub totals: Totals,
-    /// Leader epoch of the last archived record, if known.
-    #[serde(default)]
-    pub leader_epoch: Option<i32>,
-    /// Whether the tip was reached through a seal: then a file comes before the next seal.
-    #[serde(default)]
-    pub reached_through_seal: bool,
-    /// Why the partition is stopped, if it is.
-    #[serde(default)]
-    pub stopped: Option<Stopped>,
-    /// Who wrote the chain's last file.
-    #[serde(default)]
-    pub writer: Option<WriterToken>,
+    /// Where it ends.
+    pub position: Position,
 }
 
 impl TipFile {
-    /// An empty chain that begins at `first`.
+    /// A tip that is to be written.
     #[must_use]
-    pub fn new(tp: TopicPartition, first: Offset, suffix: Suffix) -> Self {
-        Self {
-            tp,
-            tip: first,
-            last_start: None,
-            suffix,
-            generation: 0,
-            totals: Totals::default(),
-            leader_epoch: None,
-            reached_through_seal: false,
-            stopped: None,
-            writer: None,
-        }
+    pub const fn new(tp: TopicPartition, position: Position) -> Self {
+        Self { tp, generation: 0, position }
     }
 }
 
-/// Why and since when a partition is stopped.
+/// Why and since when a partition is stopped: `tips/TOPIC-PARTITION.stopped`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// What happened, and the way out.
     pub reason: String,
     /// Milliseconds since 1970-01-01 UTC.
-    pub since_ms: i64,
+    pub since_ms: u64,
+}
+
+/// Notes that `partition` needs the operator. After a crash within, the note is there or not;
+/// whoever stopped finds the same reason again.
+pub fn write_stop(spool: &Spool, partition: &SpoolPartition, reason: &str) -> Result<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let stopped = Stopped { reason: reason.to_owned(), since_ms };
+    let name = partition.stop_name();
+    let mut temp = TempFile::create(spool, Stage::Tips, &name)?;
+    let text =
+        serde_json::to_vec(&stopped).map_err(std::io::Error::from).at("write", temp.path())?;
+    temp.file().write_all(&text).at("write", temp.path())?;
+    temp.replace(&spool.path(Stage::Tips, &name))
+}
+
+/// Why `partition` is stopped, if it is.
+pub fn read_stop(spool: &Spool, partition: &SpoolPartition) -> Result<Option<Stopped>> {
+    let path = spool.path(Stage::Tips, &partition.stop_name());
+    match fs::read(&path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).at("read", &path),
+    }
+}
+
+/// Takes the note back; there may be none.
+pub fn clear_stop(spool: &Spool, partition: &SpoolPartition) -> Result<()> {
+    durable::remove(&spool.path(Stage::Tips, &partition.stop_name())).map(drop)
 }
 
 /// The tip of `partition`, if there is one that reads.
@@ -162,11 +161,10 @@ fn names<N>(spool: &Spool, parse: impl Fn(&str) -> Option<N>) -> Result<Vec<N>> 
 mod tests {
     use super::*;
     use crate::spool::testing::{names_in, offset, partition, spool, tp};
+    use crate::types::Suffix;
 
     fn tip(at: u64) -> TipFile {
-        let stopped = Some(Stopped { reason: "another cluster".into(), since_ms: 5 });
-        let writer = Some(WriterToken(7));
-        TipFile { stopped, writer, ..TipFile::new(tp("t", 1), offset(at), Suffix::MakZst) }
+        TipFile::new(tp("t", 1), Position::genesis(offset(at), Suffix::MakZst))
     }
 
     #[test]
@@ -201,10 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_passed_over_and_missing_ones_have_defaults() {
-        let text = r#"{"topic":"t","partition":1,"tip":9,"suffix":".mak.gz","later":{}}"#;
-        let tip: TipFile = serde_json::from_str(text).unwrap();
-        assert_eq!(tip, TipFile::new(tp("t", 1), offset(9), Suffix::MakGz));
+    fn a_stop_is_kept_until_it_is_taken_back() {
+        let (_dir, spool) = spool();
+        let partition = partition("t", 1);
+        assert_eq!(read_stop(&spool, &partition).unwrap(), None);
+        write_stop(&spool, &partition, "another cluster").unwrap();
+        assert_eq!(read_stop(&spool, &partition).unwrap().unwrap().reason, "another cluster");
+        clear_stop(&spool, &partition).unwrap();
+        clear_stop(&spool, &partition).unwrap();
+        assert_eq!(read_stop(&spool, &partition).unwrap(), None);
     }
 
     #[test]
