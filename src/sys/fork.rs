@@ -179,9 +179,13 @@ mod tests {
 
     #[test]
     fn a_process_with_threads_does_not_fork() {
-        // The test runner has one thread for this test and one that waits for it.
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv());
         let plan = ChildPlan { label: "x", nice: Nice::default() };
-        assert!(matches!(fork(&plan, || 0), Err(SysError::Threads(2..))));
+        let refused = fork(&plan, || 0);
+        drop(end);
+        assert!(thread.join().unwrap().is_err());
+        assert!(matches!(refused, Err(SysError::Threads(2..))));
     }
 
     #[test]
