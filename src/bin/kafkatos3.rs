@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The program `kafkatos3`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kafkatos3::cli::main()
+}

@@ -1,1 +1,74 @@
 //! Arguments, subcommands, and what is said to people.
+//!
+//! What was asked for goes to stdout, everything else to stderr. A reader that closes the pipe is
+//! no error. Every program ends with an [`Exit`].
+
+pub mod args;
+pub mod check;
+pub mod demo;
+pub mod exit;
+pub mod rotate;
+pub mod run;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+pub use exit::Exit;
+
+use crate::config::{ConfigError, Finding};
+use args::Command;
+
+/// The program `kafkatos3`.
+pub fn main() -> ExitCode {
+    let exit = match args::parse(std::env::args_os()) {
+        Ok(Command::Run { config, exit_at_end }) => {
+            run::run(&config, run::RunOptions { exit_at_end })
+        }
+        Ok(Command::Check { config }) => check::run(&config),
+        Ok(Command::Demo) => demo::run(),
+        Err(stop) => stop,
+    };
+    exit.into()
+}
+
+/// The text, its lines ended; a closed pipe is as good as a reader.
+pub(crate) fn say(to: &mut dyn Write, text: &str) {
+    let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // There is nowhere left to say it.
+        log::error!("can't write: {error}");
+    }
+}
+
+/// The warnings of the file at `path`, one a line.
+pub(crate) fn warnings_text(path: &Path, warnings: &[Finding]) -> String {
+    listed("warning", path, warnings)
+}
+
+fn listed(kind: &str, path: &Path, findings: &[Finding]) -> String {
+    let line = |finding: &Finding| format!("{kind}: {}\n", finding.in_file(path));
+    findings.iter().map(line).collect::<Vec<_>>().concat()
+}
+
+/// Why there is no configuration, for people: every problem on a line of its own, then the count.
+pub(crate) fn config_error_text(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Unreadable { path, source } => format!(
+            "error: can't read the configuration \"{}\": {source}\n\
+             name a file like config/kafkatos3.cfg.example, which explains every key\n",
+            path.display()
+        ),
+        ConfigError::Invalid { path, problems, warnings } => {
+            let count = match problems.len() {
+                1 => "1 problem".to_owned(),
+                n => format!("{n} problems"),
+            };
+            let warnings = warnings_text(path, warnings);
+            let lines = listed("error", path, problems);
+            format!("{warnings}{lines}{count} in \"{}\"\n", path.display())
+        }
+    }
+}

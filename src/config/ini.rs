@@ -82,11 +82,9 @@ impl<'a> Scanner<'a> {
             self.senseless(number, "the line holds a control character");
         } else if content.is_empty() || content.starts_with(['#', ';']) {
             // Blank lines and comments, also within a value of several lines.
-        } else if self.continues(number, line, content) {
-            // Done with it.
         } else if let Some(rest) = content.strip_prefix('[') {
             self.section(number, rest);
-        } else {
+        } else if !self.continues(number, line, content) {
             self.assignment(number, line, content);
         }
     }

@@ -3,7 +3,7 @@
 //! Pure. The example and `docs/configuration.md` are tested against this table; a key that is not
 //! in it is an error, with the nearest one that is.
 
-use super::librdkafka;
+use super::librdkafka::{self, Refusal};
 
 /// A section of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,20 +177,29 @@ pub(super) fn suggest(section: Section, name: &str) -> Option<String> {
     if section == Section::Kafka {
         return suggest_property(name);
     }
-    let elsewhere = ALL.iter().find(|key| key.name == name && key.ignored.is_none());
-    if let Some(key) = elsewhere {
+    if let Some(key) = ALL.iter().find(|key| key.name == name && key.ignored.is_none()) {
         return Some(format!("it belongs to [{}]", key.section.name()));
     }
-    if librdkafka::is_property(name) {
-        return Some("it is a property of librdkafka and belongs to [kafka]".into());
-    }
+    let own = |near| format!("did you mean \"{near}\"?");
     let here = ALL.iter().filter(|key| key.section == section).map(|key| key.name);
-    nearest(name, here).map(|near| format!("did you mean \"{near}\"?")).or_else(|| {
-        let others = ALL.iter().filter(|key| key.section != section && key.ignored.is_none());
-        let near = nearest(name, others.clone().map(|key| key.name))?;
-        let key = others.into_iter().find(|key| key.name == near)?;
-        Some(format!("did you mean \"{near}\" of [{}]?", key.section.name()))
-    })
+    if let Some(near) = nearest(name, VERY_LIKE, here.clone()) {
+        return Some(own(near));
+    }
+    if librdkafka::is_property(name) {
+        return Some(match librdkafka::refusal(name) {
+            Some(Refusal::UseInstead(setting)) => format!("set {setting} instead"),
+            Some(Refusal::Fixed(why)) => format!("remove it: {why}"),
+            None => "it is a property of librdkafka and belongs to [kafka]".into(),
+        });
+    }
+    nearest(name, LIKE, here).map(own).or_else(|| suggest_elsewhere(section, name))
+}
+
+fn suggest_elsewhere(section: Section, name: &str) -> Option<String> {
+    let others = || ALL.iter().filter(|key| key.section != section && key.ignored.is_none());
+    let near = nearest(name, LIKE, others().map(|key| key.name))?;
+    let key = others().find(|key| key.name == near)?;
+    Some(format!("did you mean \"{near}\" of [{}]?", key.section.name()))
 }
 
 fn suggest_property(name: &str) -> Option<String> {
@@ -200,21 +209,27 @@ fn suggest_property(name: &str) -> Option<String> {
     if name == "sasl.jaas.config" {
         return Some("librdkafka has sasl.username and sasl.password instead".into());
     }
-    nearest(name, librdkafka::PROPERTIES.iter().copied())
+    nearest(name, LIKE, librdkafka::PROPERTIES.iter().copied())
         .map(|near| format!("did you mean \"{near}\"?"))
 }
 
 /// What to say of a section that there is not.
 pub(super) fn suggest_section(name: &str) -> Option<&'static str> {
-    nearest(name, Section::ALL.into_iter().map(Section::name))
+    nearest(name, LIKE, Section::ALL.into_iter().map(Section::name))
 }
 
+/// How similar a word has to be to be what was meant; 1 is the same.
+const LIKE: f64 = 0.8;
+
+/// How similar a key of the same section has to be to win over the same name elsewhere.
+const VERY_LIKE: f64 = 0.93;
+
 /// The most similar of `known`, if it is similar enough to be what was meant.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |word: &str| strsim::jaro_winkler(&name.to_lowercase(), word);
+fn nearest<'a>(name: &str, least: f64, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |word: &str| strsim::jaro_winkler(name, word);
     known
         .map(|word| (word, likeness(word)))
-        .filter(|(_, score)| *score > 0.8)
+        .filter(|(_, score)| *score > least)
         .max_by(|(_, a), (_, b)| a.total_cmp(b))
         .map(|(word, _)| word)
 }
@@ -242,6 +257,12 @@ mod tests {
         assert!(hint(Consumer, "sasl.password").ends_with("belongs to [kafka]"));
         assert_eq!(hint(Section::Kafka, "sasl.pasword"), "did you mean \"sasl.password\"?");
         assert!(hint(Section::Kafka, "sasl.jaas.config").contains("sasl.username"));
+        assert_eq!(hint(Consumer, "group.id"), "set [consumer] kafka_consumer_group instead");
+        assert!(hint(Consumer, "enable.auto.commit").starts_with("remove it: "));
+        assert_eq!(
+            hint(Main, "topic_whitelists"),
+            "did you mean \"topic_whitelist\" of [consumer]?"
+        );
         assert_eq!(hint(Main, "zzz"), "");
         assert_eq!(suggest_section("consumers"), Some("consumer"));
         assert_eq!(suggest_section("xyz"), None);

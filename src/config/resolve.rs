@@ -96,7 +96,8 @@ fn expand(written: &str, secret: bool, around: &dyn Surroundings) -> Result<Stri
             out.push_str("${");
             rest = after;
         } else if let Some(after) = from.strip_prefix("${") {
-            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            // Without its end, the rest of the text can't be a name.
+            let (name, after) = after.split_once('}').unwrap_or_default();
             match variable(name, secret, around) {
                 Ok(value) => out.push_str(&value),
                 Err(what) => wrong.push(what),

@@ -5,11 +5,13 @@
 //! until somebody reads it, also one that comes between a fork and the worker's first line.
 //! A descriptor gives the signals of the process that *reads* it, so a child opens its own.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal as Unix, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal as Unix, kill, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 use super::SysError;
 
@@ -114,6 +116,18 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Tells the supervisor `pid` to rotate everything now.
+///
+/// The signal ends a process that does not expect it: whoever calls this has made sure that the
+/// process is a supervisor.
+#[expect(clippy::disallowed_methods, reason = "the room that sends signals")]
+pub fn signal_rotate(pid: u32) -> io::Result<()> {
+    let wrong = || io::Error::from(io::ErrorKind::InvalidInput);
+    // 0 and 1 are a whole group and init: never meant.
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 1).ok_or_else(wrong)?;
+    kill(Pid::from_raw(pid), Signal::Rotate.unix()).map_err(io::Error::from)
 }
 
 /// What a worker is told by signals.

@@ -1,0 +1,145 @@
+//! The command line of `kafkatos3`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use super::exit::Exit;
+
+/// Archives Kafka topics to S3 or a directory, each record exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "kafkatos3", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXAMPLES)]
+struct Args {
+    /// Archive up to what is there now, then stop
+    ///
+    /// May stand before or after CONFIG. Ends with 0 when every partition is archived up to where
+    /// it ended at the start, with 75 and a list if some of them stopped.
+    #[arg(short, long)]
+    exit_at_end: bool,
+
+    /// The configuration file (config/kafkatos3.cfg.example explains every key)
+    #[arg(value_name = "CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Say everything that is wrong with a configuration, or what it would do
+    Check {
+        /// The configuration file
+        #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+    },
+    /// See it work: own broker, own archive, in a few seconds
+    Demo,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kafkatos3 demo                           see it work, without Kafka or S3
+  kafkatos3 check /etc/kafkatos3.cfg       is the configuration fine?
+  kafkatos3 /etc/kafkatos3.cfg             archive until stopped
+  kafkatos3 -e /etc/kafkatos3.cfg          archive what is there, then stop
+  kafkatos3 ./check                        a configuration that is named like a command
+
+Signals: TERM or INT finish and stop (twice: at once), HUP reads the configuration
+again, USR1 closes all files now (as kafkatos3_rotate does).
+
+Exit codes: 0 done, 64 usage, 66 no such file, 69 broker or store not there,
+70 internal, 73 can't write, 75 try again, 77 permission, 78 configuration.";
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Archive.
+    Run {
+        /// The configuration file.
+        config: PathBuf,
+        /// Stop when everything that is there now is archived.
+        exit_at_end: bool,
+    },
+    /// Look at a configuration.
+    Check {
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// Show how it works.
+    Demo,
+}
+
+/// Understands the command line; else has said why not, or what was asked for (`--help`).
+pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> {
+    understand(args).map_err(|error| tell(&error))
+}
+
+fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let args = Args::try_parse_from(args)?;
+    match (args.command, args.config) {
+        (Some(Sub::Check { config }), _) => Ok(Command::Check { config }),
+        (Some(Sub::Demo), _) => Ok(Command::Demo),
+        (None, Some(config)) => Ok(Command::Run { config, exit_at_end: args.exit_at_end }),
+        (None, None) => Err(Args::command().error(
+            clap::error::ErrorKind::MissingRequiredArgument,
+            "name a configuration file, or a command",
+        )),
+    }
+}
+
+/// Prints what clap has to say; `--help` and `--version` are no errors, everything else is usage.
+pub(super) fn tell(error: &clap::Error) -> Exit {
+    // A closed pipe is the reader's business.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Command, clap::error::ErrorKind> {
+        let words = std::iter::once("kafkatos3").chain(line.split_whitespace());
+        understand(words.map(OsString::from)).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flag_stands_before_or_after() {
+        let run = |exit_at_end| Ok(Command::Run { config: "x.cfg".into(), exit_at_end });
+        assert_eq!(read("x.cfg"), run(false));
+        for line in ["-e x.cfg", "x.cfg -e", "--exit-at-end x.cfg", "x.cfg --exit-at-end"] {
+            assert_eq!(read(line), run(true), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_named_like_a_command_is_reached_by_its_path() {
+        let run = |config: &str| Ok(Command::Run { config: config.into(), exit_at_end: false });
+        assert_eq!(read("./check"), run("./check"));
+        assert_eq!(read("-- check"), run("check"));
+        assert_eq!(read("check check"), Ok(Command::Check { config: "check".into() }));
+        assert_eq!(read("demo"), Ok(Command::Demo));
+    }
+
+    #[test]
+    fn nonsense_is_usage_and_help_is_not() {
+        for line in ["", "-e", "--nope x", "x y", "check", "-e check x", "demo x", "-e demo"] {
+            let words = std::iter::once("kafkatos3").chain(line.split_whitespace());
+            let error = understand(words.map(OsString::from)).expect_err(line);
+            assert!(error.use_stderr(), "{line}");
+        }
+        for line in ["--help", "-h", "--version", "-V", "check --help", "help", "help check"] {
+            let words = std::iter::once("kafkatos3").chain(line.split_whitespace());
+            let error = understand(words.map(OsString::from)).expect_err(line);
+            assert!(!error.use_stderr(), "{line}");
+        }
+    }
+}
