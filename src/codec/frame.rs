@@ -65,7 +65,7 @@ pub struct FrameCodec {
 
 enum Inner {
     Plain,
-    Gzip(Gzip),
+    Gzip(Box<Gzip>),
     Zstd(Box<Zstd>),
 }
 
@@ -81,7 +81,7 @@ impl FrameCodec {
     pub fn new(level: Level) -> Self {
         let inner = match level.suffix {
             Suffix::Mak => Inner::Plain,
-            Suffix::MakGz => Inner::Gzip(Gzip::new(level.level.cast_unsigned())),
+            Suffix::MakGz => Inner::Gzip(Box::new(Gzip::new(level.level.cast_unsigned()))),
             Suffix::MakZst => Inner::Zstd(Box::new(Zstd::new(level.level))),
         };
         Self { level, inner }

@@ -510,3 +510,18 @@ proptest! {
         prop_assert!(found.is_err());
     }
 }
+
+/// The hexadecimal blocks of the document, and what the product writes.
+#[test]
+fn the_documented_seals_are_those_that_are_written() {
+    let document = include_str!("../../docs/containers.md");
+    let meta = MetaMap::from([("kind".to_owned(), "seal".to_owned())]);
+    for suffix in Suffix::ALL {
+        let start = format!("`{suffix}`:\n```\n");
+        let (_, from) = document.split_once(&start).unwrap();
+        let (dump, _) = from.split_once("```").unwrap();
+        let bytes: Vec<_> =
+            dump.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        assert_eq!(bytes, seal(suffix, offset(42), &meta).unwrap(), "{suffix}");
+    }
+}
