@@ -1,6 +1,6 @@
 //! Who works on what: advisory locks (`flock`) that the kernel lets go of when a process dies.
 //!
-//! A [`Claim`] is a locked file. Whoever has it may rename or remove the file, nobody else does;
+//! A `Claim` is a locked file. Whoever has it may rename or remove the file, nobody else does;
 //! so a claim is worth something only while its path names the very file that is locked, which is
 //! looked at after locking. A lock lives in the open file, which a forked child shares: workers
 //! don't fork, and a child would have to leave without dropping its guards.
@@ -28,7 +28,8 @@ const CREATE_TRIES: usize = 16;
 pub enum Taken<T> {
     /// It is ours until the value is dropped.
     Ours(T),
-    /// Somebody else works on it.
+    /// Somebody else works on it. If that one dies, nothing wakes those who wait: come again
+    /// sooner than at the next scan.
     Busy,
     /// It is not there any more: somebody else was faster.
     Gone,

@@ -6,7 +6,7 @@
 //!   rename. What is not complete has a temporary name ([`layout`]).
 //! - Whoever works on a file holds its lock, as a value ([`stage`], [`claim`]); a process that dies
 //!   leaves nothing that would have to be cleaned up before others can go on.
-//! - Only [`durable`] renames or removes, and only at the wish of who holds the lock.
+//! - Only `durable` renames or removes, and only at the wish of who holds the lock.
 //! - What a crash leaves behind is decided by pure functions ([`recovery`]) over what is seen.
 //!
 //! ```text
@@ -23,6 +23,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub mod age;
 pub mod budget;
 pub mod claim;
 mod durable;
@@ -32,6 +33,7 @@ pub mod quarantine;
 pub mod recovery;
 pub mod scan;
 pub mod stage;
+pub mod takeover;
 pub mod tips;
 pub mod watch;
 

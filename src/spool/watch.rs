@@ -63,6 +63,7 @@ impl Woken {
 /// A watch over some stages.
 #[derive(Debug)]
 pub struct Watch {
+    spool: Spool,
     inotify: Option<Inotify>,
 }
 
@@ -76,13 +77,13 @@ impl Watch {
             let root = spool.root().display();
             log::warn!("no wake-ups for \"{root}\", only the scan interval: inotify: {e}");
         });
-        Self { inotify: inotify.ok() }
+        Self { spool: spool.clone(), inotify: inotify.ok() }
     }
 
     /// A watch that sees nothing, as where inotify is not to be had.
     #[must_use]
-    pub const fn blind() -> Self {
-        Self { inotify: None }
+    pub fn blind(spool: &Spool) -> Self {
+        Self { spool: spool.clone(), inotify: None }
     }
 
     /// Readable when something happened; for callers with a poll of their own, who then call
@@ -94,7 +95,7 @@ impl Watch {
 
     /// Waits until something happens in the spool or at one of `fds`, at most for `timeout`.
     /// A signal that interrupts it ends the wait too. Events are taken; `fds` are left to the caller.
-    pub fn wait(&self, spool: &Spool, timeout: Duration, fds: &[BorrowedFd<'_>]) -> Result<Woken> {
+    pub fn wait(&self, timeout: Duration, fds: &[BorrowedFd<'_>]) -> Result<Woken> {
         let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         polled.extend(self.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         match poll(&mut polled, at_least(timeout)) {
@@ -102,7 +103,7 @@ impl Watch {
             Err(Errno::EINTR) => {
                 return Ok(Woken { changed: false, ready: vec![false; fds.len()] });
             }
-            Err(e) => return Err(e).at("wait for changes in", spool.root()),
+            Err(e) => return Err(e).at("wait for changes in", self.spool.root()),
         }
         let mut ready: Vec<_> =
             polled.iter().map(|fd| fd.revents().is_some_and(|got| !got.is_empty())).collect();
@@ -172,7 +173,7 @@ mod tests {
         });
         let started = Instant::now();
         let name = loop {
-            assert!(watch.wait(&spool, LONG, &[]).unwrap().changed);
+            assert!(watch.wait(LONG, &[]).unwrap().changed);
             let names = spool.rotated().unwrap();
             let claimed = names.first().map(|entry| {
                 crate::spool::stage::Rotated::claim(&spool, &entry.name).unwrap().ours()
@@ -193,12 +194,12 @@ mod tests {
         for n in 0..500 {
             std::fs::write(path(n), "").unwrap();
         }
-        assert!(watch.wait(&spool, NOW, &[]).unwrap().is_idle());
+        assert!(watch.wait(NOW, &[]).unwrap().is_idle());
         for n in 0..500 {
             crate::spool::durable::remove(&path(n)).unwrap();
         }
-        assert!(watch.wait(&spool, LONG, &[]).unwrap().changed);
-        assert!(watch.wait(&spool, NOW, &[]).unwrap().is_idle());
+        assert!(watch.wait(LONG, &[]).unwrap().changed);
+        assert!(watch.wait(NOW, &[]).unwrap().is_idle());
     }
 
     #[test]
@@ -215,7 +216,7 @@ mod tests {
         drop(TempFile::create(&spool, Stage::Compressed, "x").unwrap());
         let parsed = "t-0_0-9.mak".parse().unwrap();
         drop(crate::spool::stage::Rotated::claim(&spool, &parsed).unwrap().ours().unwrap());
-        assert!(watch.wait(&spool, NOW, &[]).unwrap().is_idle());
+        assert!(watch.wait(NOW, &[]).unwrap().is_idle());
     }
 
     #[test]
@@ -225,12 +226,12 @@ mod tests {
         let (quiet, _open) = std::io::pipe().unwrap();
         writer.write_all(b"!").unwrap();
         let watch = Watch::new(&spool, &[Interest::Arrivals(Stage::Tips)]);
-        for watch in [watch, Watch::blind()] {
-            let woken = watch.wait(&spool, LONG, &[quiet.as_fd(), reader.as_fd()]).unwrap();
+        for watch in [watch, Watch::blind(&spool)] {
+            let woken = watch.wait(LONG, &[quiet.as_fd(), reader.as_fd()]).unwrap();
             assert_eq!(woken, Woken { changed: false, ready: vec![false, true] });
         }
         let started = Instant::now();
-        assert!(Watch::blind().wait(&spool, Duration::from_micros(1500), &[]).unwrap().is_idle());
+        assert!(Watch::blind(&spool).wait(Duration::from_micros(1500), &[]).unwrap().is_idle());
         assert!(started.elapsed() >= Duration::from_micros(1500));
     }
 }
