@@ -1,1 +1,3 @@
 //! Arguments, subcommands, and what is said to people.
+
+pub mod parse;
