@@ -7,6 +7,7 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod exit;
+pub mod parse;
 pub mod rotate;
 pub mod run;
 

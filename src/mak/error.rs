@@ -33,7 +33,7 @@ pub enum MakError {
         what: Cow<'static, str>,
     },
     /// The bytes could not be had.
-    #[error("can't read on at byte {position}: {source}")]
+    #[error("can't read on at byte {position}")]
     Io {
         /// How far reading had come.
         position: u64,

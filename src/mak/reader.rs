@@ -127,6 +127,11 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
+    /// What is being read from; it stands behind what was read so far.
+    pub fn into_inner(self) -> R {
+        self.input.inner
+    }
+
     /// How many bytes have been read.
     #[must_use]
     pub const fn position(&self) -> u64 {

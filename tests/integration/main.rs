@@ -7,3 +7,4 @@ mod archive;
 mod chain;
 mod errors;
 mod kills;
+mod parse;

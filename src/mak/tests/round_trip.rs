@@ -57,6 +57,7 @@ proptest! {
         prop_assert_eq!(found.next, Some(finish.next));
         prop_assert_eq!(found.valid_len, file.len() as u64);
         prop_assert!(found.finished);
+        prop_assert_eq!(found.leader_epoch, Some(7));
     }
 
     #[test]

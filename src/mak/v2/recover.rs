@@ -20,6 +20,8 @@ pub struct Recovered {
     pub bytes: u64,
     /// Lowest and highest timestamp in it.
     pub times: Option<(i64, i64)>,
+    /// Leader epoch of its last record, if the finish block is there and tells.
+    pub leader_epoch: Option<i32>,
     /// Whether the finish block is there: then the file is complete, not only whole.
     pub finished: bool,
 }
@@ -35,6 +37,7 @@ pub fn recover(bytes: &[u8]) -> Recovered {
         records: 0,
         bytes: 0,
         times: None,
+        leader_epoch: None,
         finished: false,
     };
     let Ok(blocks) = Blocks::of_file(bytes) else { return found };
@@ -70,7 +73,11 @@ fn take_in(
             found.bytes = found.bytes.saturating_add(bytes);
             found.times = join_times(found.times, records.times());
         }
-        Kind::Finish => sequence.finish(&block.finish()?).map_err(refuse)?,
+        Kind::Finish => {
+            let finish = block.finish()?;
+            sequence.finish(&finish).map_err(refuse)?;
+            found.leader_epoch = finish.leader_epoch;
+        }
         other => sequence.other(other).map_err(refuse)?,
     }
     found.valid_len = block.end();
