@@ -224,6 +224,20 @@ impl Batch {
         }
     }
 
+    /// Adds what the library said of partitions without a message of its own; it puts
+    /// `TOPIC [PARTITION]:` in front.
+    pub(super) fn add_complaints(&mut self, complaints: Vec<(Code, String)>, ledger: &Ledger) {
+        for (code, text) in complaints {
+            let slot = complained_of(&text).and_then(|partition| ledger.slot(&partition));
+            if let Some(slot) = slot {
+                let event = PartitionEvent::of(code, None, text);
+                self.pieces.push(Piece::Event { slot, event });
+            } else {
+                log::warn!("{text} ({})", code.0);
+            }
+        }
+    }
+
     /// Messages of one partition from `index` on; returns where they end.
     fn sort_stretch(&mut self, mut index: usize, of: Origin, slot: Slot, at: &mut Place) -> usize {
         let mut start = index;
@@ -258,6 +272,13 @@ impl Batch {
     }
 }
 
+fn complained_of(text: &str) -> Option<TopicPartition> {
+    let (topic, rest) = text.split_once(" [")?;
+    let (partition, _) = rest.split_once("]:")?;
+    let partition = Partition::new(partition.parse().ok()?).ok()?;
+    Some(TopicPartition::new(TopicName::new(topic).ok()?, partition))
+}
+
 fn push_run(pieces: &mut Vec<Piece>, records: &mut usize, slot: Slot, run: std::ops::Range<usize>) {
     if !run.is_empty() {
         *records += run.len();
@@ -281,5 +302,19 @@ impl Origin {
         let topic = TopicName::new(message.topic()).ok()?;
         let partition = Partition::new(self.partition.into()).ok()?;
         ledger.slot(&TopicPartition::new(topic, partition))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_names_its_partition() {
+        let named = |text| complained_of(text).map(|partition| partition.to_string());
+        let text = "a.b-c [12]: topic does not exist (Broker: Unknown topic or partition)";
+        assert_eq!(named(text).as_deref(), Some("a.b-c-12"));
+        assert_eq!(named("1/1 brokers are down"), None);
+        assert_eq!(named("a [x]: b"), None);
     }
 }

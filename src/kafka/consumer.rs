@@ -339,6 +339,7 @@ impl Consumer {
     pub fn take(&mut self, batch: &mut Batch, timeout: Duration) -> usize {
         batch.raw.fill(&self.records, &self.client, timeout);
         batch.sort(&mut self.ledger);
+        batch.add_complaints(self.client.complaints(), &self.ledger);
         batch.records()
     }
 

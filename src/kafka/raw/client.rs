@@ -1,7 +1,8 @@
 //! A handle of the library: created from properties, logs through `log`, destroyed once.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use log::Level;
@@ -22,7 +23,12 @@ pub(crate) enum Kind {
 /// A client of the library. It is thread-safe, as the library documents.
 pub(crate) struct Client {
     rk: NonNull<rd::rd_kafka_t>,
+    /// What [`on_error`] writes to: the library holds its address as long as it lives.
+    complaints: Box<Complaints>,
 }
+
+/// Errors that came while a batch was taken: code and text.
+type Complaints = Mutex<Vec<(Code, String)>>;
 
 // SAFETY: the library's handle may be used from any thread, by several at once.
 unsafe impl Send for Client {}
@@ -43,13 +49,18 @@ impl Client {
         let background = properties
             .iter()
             .any(|(key, value)| key.starts_with("sasl.mechanism") && value == "OAUTHBEARER");
-        // SAFETY: a live configuration; the callback is a plain function without state.
+        let complaints = Box::<Complaints>::default();
+        // SAFETY: a live configuration; the callbacks are plain functions, and what the opaque
+        // pointer points at is boxed and outlives the client.
         unsafe {
             rd::rd_kafka_conf_set_events(conf.0.as_ptr(), events);
             rd::rd_kafka_conf_set_log_cb(conf.0.as_ptr(), Some(log_line));
+            rd::rd_kafka_conf_set_error_cb(conf.0.as_ptr(), Some(on_error));
+            let opaque = (&raw const *complaints).cast_mut().cast();
+            rd::rd_kafka_conf_set_opaque(conf.0.as_ptr(), opaque);
             rd::rd_kafka_conf_enable_sasl_queue(conf.0.as_ptr(), c_int::from(background));
         }
-        let client = conf.start(kind)?;
+        let client = Self { rk: conf.start(kind)?, complaints };
         if background {
             // SAFETY: a live client; the result is consumed.
             unsafe {
@@ -62,6 +73,12 @@ impl Client {
 
     pub(super) fn ptr(&self) -> *mut rd::rd_kafka_t {
         self.rk.as_ptr()
+    }
+
+    /// Errors that came while a batch was taken, each once. They name no partition but in
+    /// their text.
+    pub(crate) fn complaints(&self) -> Vec<(Code, String)> {
+        std::mem::take(&mut *self.complaints.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The error after which this client does nothing any more, if there was one.
@@ -138,7 +155,7 @@ impl Conf {
         Err(KafkaError::Property { key: key.to_owned(), why })
     }
 
-    fn start(self, kind: Kind) -> Result<Client, KafkaError> {
+    fn start(self, kind: Kind) -> Result<NonNull<rd::rd_kafka_t>, KafkaError> {
         let kind = match kind {
             Kind::Consumer => rd::rd_kafka_type_t::RD_KAFKA_CONSUMER,
             Kind::Producer => rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
@@ -148,7 +165,7 @@ impl Conf {
         let rk = unsafe { rd::rd_kafka_new(kind, self.0.as_ptr(), why.as_mut_ptr(), why.len()) };
         if let Some(rk) = NonNull::new(rk) {
             std::mem::forget(self);
-            return Ok(Client { rk });
+            return Ok(rk);
         }
         // SAFETY: NUL-terminated by the library, or still all zero.
         Err(KafkaError::Create { why: unsafe { text(why.as_ptr()) } })
@@ -170,6 +187,22 @@ fn is_secret(key: &str) -> bool {
 
 pub(super) fn out_of_memory() -> ! {
     std::process::abort()
+}
+
+/// Errors of a partition that are not handed out as messages. Called by whoever takes a batch.
+extern "C" fn on_error(
+    _: *mut rd::rd_kafka_t,
+    code: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    let complaints = opaque.cast_const().cast::<Complaints>();
+    // SAFETY: what the client was created with, and a NUL-terminated string or NULL.
+    let (complaints, reason) = unsafe { (complaints.as_ref(), text(reason)) };
+    if let Some(complaints) = complaints {
+        let mut complaints = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        complaints.push((Code(code), reason));
+    }
 }
 
 /// librdkafka's log lines, into ours. Called by the library's threads.
