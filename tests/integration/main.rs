@@ -5,6 +5,10 @@ mod servers;
 
 mod archive;
 mod chain;
+mod check;
 mod errors;
+mod kafka_client;
 mod kills;
 mod parse;
+mod stores;
+mod supervisor;
