@@ -54,6 +54,12 @@ pub(super) fn refusal(name: &str) -> Option<Refusal> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, why)| *why)
 }
 
+/// The names of all that are refused.
+#[cfg(test)]
+pub(super) fn refused() -> impl Iterator<Item = &'static str> {
+    REFUSED.iter().map(|(name, _)| *name)
+}
+
 /// Whether librdkafka knows `name`.
 pub(super) fn is_property(name: &str) -> bool {
     PROPERTIES.binary_search(&name).is_ok()
