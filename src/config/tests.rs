@@ -213,6 +213,11 @@ fn archives_are_named_one_way() {
     assert_eq!(problems(&url("")).len(), 1);
     let odd = load(&format!("{}[s3]\ns3_region = x\n", url("file:///a"))).expect("fine");
     assert_eq!(odd.warnings.len(), 1);
+    let odd = load(&format!("{}[s3]\ns3_prefix = x\n", url("s3://bkt/y"))).expect("fine");
+    assert_eq!(
+        (odd.warnings.len(), odd.config.archive.target.to_string().as_str()),
+        (1, "s3://bkt/y")
+    );
 }
 
 #[test]
@@ -410,6 +415,8 @@ fn secrets_are_in_no_error() {
         base.clone() + "[s3]\ns3_secret_key = hunter-2/x+\n",
         base.clone() + "hunter-2/x+\n",
         base.replace("[main]", ""),
+        base.clone() + "[s3]\ns3_endpoint = https://user:hunter-3@host\n",
+        base.clone() + "[archive]\nurl = s3://user:hunter-3@host/x\n",
     ] {
         let findings = load(&broken).expect_err(&broken);
         assert!(!findings.problems.is_empty(), "{broken}");
@@ -454,6 +461,13 @@ fn what_is_no_text_is_said_with_its_line() {
     assert!(said(b"\0\x01\x02")[0].contains("control character"));
     assert!(said(&vec![b'\n'; 1_100_000])[0].contains("larger than 1 MiB"));
     assert_eq!(said(b"").len(), 5);
+}
+
+#[test]
+fn a_text_loads_under_a_name() {
+    assert_eq!(Config::from_text("own", LEAST).expect("fine").config.consumer.group, "g");
+    let error = Config::from_text("own", "x").expect_err("no configuration");
+    assert!(error.to_string().starts_with("own:1: expected \"key = value\""), "{error}");
 }
 
 proptest! {
