@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_usage_and_help_is_not() {
-        for line in ["", "-e", "--nope x", "x y", "check", "-e check x", "demo x", "-e demo"] {
+        for line in ["", "-e", "--nope x", "x y", "check", "-e check x", "demo x"] {
             let words = std::iter::once("kafkatos3").chain(line.split_whitespace());
             let error = understand(words.map(OsString::from)).expect_err(line);
             assert!(error.use_stderr(), "{line}");

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::{Exit, config_error_text, say, warnings_text};
+use super::{Exit, config_error_text, end, say, warnings_text};
 use crate::config::{
     ArchiveTarget, Codec, Config, KafkaProperties, Pattern, S3Target, TopicPatterns,
 };
@@ -15,14 +15,13 @@ use crate::config::{
 pub(super) fn run(path: &Path) -> Exit {
     match Config::load(path) {
         Ok(loaded) => {
-            say(&mut io::stderr(), &warnings_text(path, &loaded.warnings));
-            say(&mut io::stdout(), &summary(&loaded.config));
-            Exit::Done
+            let warnings = warnings_text(path, &loaded.warnings);
+            match say(&mut io::stderr(), &warnings) {
+                Ok(()) => end(Exit::Done, &summary(&loaded.config)),
+                Err(exit) => exit,
+            }
         }
-        Err(error) => {
-            say(&mut io::stderr(), &config_error_text(&error));
-            Exit::of_config(&error)
-        }
+        Err(error) => end(Exit::of_config(&error), &config_error_text(&error)),
     }
 }
 

@@ -33,15 +33,22 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// The text, its lines ended; a closed pipe is as good as a reader.
-pub(crate) fn say(to: &mut dyn Write, text: &str) {
-    let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
-    if let Err(error) = written
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        // There is nowhere left to say it.
-        log::error!("can't write: {error}");
+/// Prints `text`. A closed pipe is as good as a reader; what else goes wrong is the way to end.
+pub(crate) fn say(to: &mut dyn Write, text: &str) -> Result<(), Exit> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Exit::CantCreate),
+        _ => Ok(()),
     }
+}
+
+/// Prints `text` where it was asked for: results to stdout, everything else to stderr.
+pub(crate) fn end(exit: Exit, text: &str) -> Exit {
+    let said = if exit == Exit::Done {
+        say(&mut io::stdout(), text)
+    } else {
+        say(&mut io::stderr(), text)
+    };
+    said.err().unwrap_or(exit)
 }
 
 /// The warnings of the file at `path`, one a line.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{Exit, args, config_error_text, say};
+use super::{Exit, args, config_error_text, end};
 use crate::config::Config;
 use crate::sys::signals::signal_rotate;
 
@@ -47,12 +47,7 @@ fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(directory) => rotate(&directory),
         Err(stop) => stop,
     };
-    if exit == Exit::Done {
-        say(&mut io::stdout(), &text);
-    } else {
-        say(&mut io::stderr(), &text);
-    }
-    exit
+    end(exit, &text)
 }
 
 /// What to say, and how to end.

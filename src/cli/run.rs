@@ -1,9 +1,8 @@
 //! `kafkatos3 CONFIG`: archive.
 
-use std::io;
 use std::path::Path;
 
-use super::{Exit, say};
+use super::{Exit, end};
 
 /// How to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +15,5 @@ pub struct RunOptions {
 pub(super) fn run(config: &Path, options: RunOptions) -> Exit {
     // SEAM: the supervisor is called here, as `crate::supervisor::run(config, options)`.
     let _ = (config, options);
-    say(&mut io::stderr(), "error: archiving is not built in yet\n");
-    Exit::Internal
+    end(Exit::Internal, "error: archiving is not built in yet\n")
 }

@@ -93,12 +93,25 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let bytes = read(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        parse(&bytes, &Process).map_err(|findings| ConfigError::Invalid {
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// The same for a text that is in no file; messages name it `name`.
+    pub fn from_text(name: &str, text: &str) -> Result<Loaded, ConfigError> {
+        Self::from_bytes(Path::new(name), text.as_bytes())
+    }
+
+    fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Loaded, ConfigError> {
+        parse(bytes, &Process).map_err(|findings| ConfigError::Invalid {
             path: path.to_owned(),
             problems: findings.problems,
             warnings: findings.warnings,
         })
     }
+}
+
+fn is_too_large(bytes: &[u8]) -> bool {
+    u64::try_from(bytes.len()).is_ok_and(|len| len > LARGEST)
 }
 
 /// Up to one byte more than a configuration can have.
@@ -136,7 +149,7 @@ fn parse_into(bytes: &[u8], around: &dyn Surroundings, findings: &mut Findings) 
 
 fn text_of(bytes: &[u8]) -> Result<&str, Finding> {
     let remedy = "is it a configuration file at all?";
-    if u64::try_from(bytes.len()).is_ok_and(|len| len > LARGEST) {
+    if is_too_large(bytes) {
         let what = "the file is larger than 1 MiB, which no configuration is";
         return Err(Finding::new(Place::default(), what, remedy));
     }
@@ -157,7 +170,11 @@ impl Surroundings for Process {
     }
 
     fn read(&self, path: &Path) -> io::Result<String> {
-        String::from_utf8(read(path)?).map_err(|_| io::Error::other("it is not UTF-8 text"))
+        let bytes = read(path)?;
+        if is_too_large(&bytes) {
+            return Err(io::Error::other("it is larger than 1 MiB"));
+        }
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
     }
 
     fn host_name(&self) -> Option<String> {

@@ -49,6 +49,10 @@ fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
 fn from_url(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
     let key = &keys::ARCHIVE_URL;
     let url = check.peek(key)?;
+    if check.is_set(&keys::S3_PREFIX) {
+        let what = "the key has no effect beside [archive] url, which holds the prefix itself";
+        check.warning(&keys::S3_PREFIX, what, "remove the line");
+    }
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     if scheme.eq_ignore_ascii_case("file") {
         unused_by_directory(check);

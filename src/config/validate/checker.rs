@@ -108,6 +108,10 @@ impl<'a> Checker<'a> {
         let origin = self.origins.get(&(key.section, key.name.to_owned()));
         let written = origin.and_then(|origin| origin.written.as_deref());
         let text = written.or_else(|| self.peek(key)).unwrap_or_default();
+        // An url may have a password in it.
+        if text.contains("://") && text.contains('@') {
+            return "the value".into();
+        }
         let cut: String = text.chars().take(SHOWN_CHARS).collect();
         let dots = if cut.len() < text.len() { "..." } else { "" };
         let filled_in = if written.is_some() { ", filled in," } else { "" };

@@ -7,7 +7,7 @@ use super::super::patterns::{self, Pattern, TopicPatterns};
 use super::super::typed::{Consumer, MakVersion, OffsetReset, OnGap, OnTopicRecreated};
 use super::super::units::ByteSize;
 use super::checker::Checker;
-use super::local::MOST_WORKERS;
+use super::local::{MOST_WORKERS, SHORTEST};
 use crate::types::Isolation;
 
 /// One object is one conditional PUT of at most 4 GiB; what is left is for index and trailer.
@@ -23,7 +23,7 @@ pub(super) fn consumer(check: &mut Checker<'_>) -> Option<Consumer> {
     let topics = topics(check);
     let offset_reset = offset_reset(check);
     let nice_level = check.number(&keys::CONSUMER_NICE_LEVEL, -20, 19);
-    let max_age = check.time(&keys::MAX_AGE_SECONDS, Duration::from_secs(1));
+    let max_age = check.time(&keys::MAX_AGE_SECONDS, SHORTEST);
     let max_file_bytes = check.size(&keys::MAX_FILE_BYTES, SMALLEST_FILE, LARGEST_FILE);
     let max_idle = check.time(&keys::MAX_IDLE_SECONDS, Duration::ZERO);
     let isolation = isolation(check);

@@ -12,7 +12,8 @@ use super::checker::Checker;
 /// More workers than this of one kind are a typing error.
 pub(super) const MOST_WORKERS: i64 = 256;
 
-const SECOND: Duration = Duration::from_secs(1);
+/// More often than this, looking for work would be work itself.
+pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 
 pub(super) fn main(check: &mut Checker<'_>, host: &Host) -> Option<Main> {
     let any = ByteSize::new(u64::MAX);
@@ -21,7 +22,7 @@ pub(super) fn main(check: &mut Checker<'_>, host: &Host) -> Option<Main> {
     let instance = instance(check, host.name.as_deref());
     let spool_max_bytes = check.size(&keys::SPOOL_MAX_BYTES, ByteSize::new(1), any);
     let memory_max_bytes = check.size(&keys::MEMORY_MAX_BYTES, ByteSize::new(1), any);
-    let shutdown_timeout = check.time(&keys::SHUTDOWN_TIMEOUT, SECOND);
+    let shutdown_timeout = check.time(&keys::SHUTDOWN_TIMEOUT, SHORTEST);
     Some(Main {
         log_level: log_level?,
         working_directory: working_directory?,
@@ -71,7 +72,7 @@ pub(super) fn compression(check: &mut Checker<'_>) -> Option<Compression> {
     let level = level(check, codec);
     let workers = check.number(&keys::COMPRESSOR_WORKERS, 0, MOST_WORKERS);
     let nice_level = check.number(&keys::COMPRESSION_NICE_LEVEL, -20, 19);
-    let check_interval = check.time(&keys::COMPRESSION_CHECK_INTERVAL, SECOND);
+    let check_interval = check.time(&keys::COMPRESSION_CHECK_INTERVAL, SHORTEST);
     Some(Compression {
         codec: codec?,
         level: level?,
@@ -102,6 +103,6 @@ fn level(check: &mut Checker<'_>, codec: Option<Codec>) -> Option<Option<u8>> {
 
 pub(super) fn upload(check: &mut Checker<'_>) -> Option<Upload> {
     let workers = check.number(&keys::S3UPLOADER_WORKERS, 0, MOST_WORKERS);
-    let check_interval = check.time(&keys::S3UPLOAD_CHECK_INTERVAL, SECOND);
+    let check_interval = check.time(&keys::S3UPLOAD_CHECK_INTERVAL, SHORTEST);
     Some(Upload { workers: workers?, check_interval: check_interval? })
 }
