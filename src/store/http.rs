@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn an_answer_belongs_to_its_operation() {
         let said = Answer { status: 503, ..Answer::default() };
-        let (_, answer) = watched(async { note(Some(said.clone())) }).await;
+        let ((), answer) = watched(async { note(Some(said.clone())) }).await;
         assert_eq!(answer, Some(said));
         note(Some(Answer::default()));
         assert_eq!(watched(async {}).await.1, None);

@@ -1,1 +1,3 @@
 //! Tests of the real binaries against real servers.
+
+mod stores;
