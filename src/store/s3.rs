@@ -335,14 +335,16 @@ impl Store for S3Store {
     }
 
     async fn head(&self, name: &Name) -> Result<Option<ObjectInfo>, StoreError> {
-        match self.head_once(name).await {
-            Err(StoreError::Missing { .. }) => {}
-            found => return found.map(Some),
-        }
         // An answer to HEAD has no body, and there is more that may be missing than the object:
-        // the bucket, or (some servers say 404 to that too) the account.
+        // the bucket, or (some servers say 404 to that too) the account. GET tells.
+        let silent = match self.head_once(name).await {
+            Err(e @ (StoreError::Missing { .. } | StoreError::Denied { .. })) => e,
+            found => return found.map(Some),
+        };
+        let absent = matches!(silent, StoreError::Missing { .. });
         match self.read(name, Some(GetRange::Bounded(0..1))).await {
-            Err(StoreError::Missing { .. }) => Ok(None),
+            Err(StoreError::Missing { .. }) if absent => Ok(None),
+            Err(StoreError::Missing { .. }) => Err(silent),
             // It has come in between; if it is empty, its first byte can't be had.
             Ok(_) => self.head_once(name).await.map(Some),
             Err(e) => self.head_once(name).await.map(Some).map_err(|_| e),

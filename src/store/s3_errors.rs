@@ -25,8 +25,7 @@ pub(super) enum Request {
 pub(super) struct Late(pub(super) Duration);
 
 /// Codes that mean bad credentials, whatever the status.
-const CREDENTIALS: [&str; 9] = [
-    "AccessDenied",
+const CREDENTIALS: [&str; 8] = [
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
@@ -61,9 +60,9 @@ fn by_answer(request: Request, name: String, answer: &Answer) -> StoreError {
     let code = answer.code.as_str();
     match (answer.status, request) {
         _ if code == "NoSuchBucket" => StoreError::NoBucket { name, words },
-        _ if CREDENTIALS.contains(&code) => StoreError::Denied { name, words },
+        _ if CREDENTIALS.contains(&code) => StoreError::Denied { name, words, credentials: true },
         _ if LATER.contains(&code) => StoreError::Unavailable { name, words },
-        (401 | 403, _) => StoreError::Denied { name, words },
+        (401 | 403, _) => StoreError::Denied { name, words, credentials: false },
         // What does not exist where a name is only to be filled or listed is the bucket.
         (404, Request::Create | Request::List) => StoreError::NoBucket { name, words },
         // An answer to HEAD never has a code. Any other without a known one may be a proxy's.
@@ -97,7 +96,7 @@ fn without_answer(name: String, error: &object_store::Error) -> StoreError {
     let mut kind = None;
     while let Some(cause) = at {
         if cause.is::<NoCredentials>() {
-            return StoreError::Denied { name, words: cause.to_string() };
+            return StoreError::Denied { name, words: cause.to_string(), credentials: true };
         }
         if cause.is::<Late>() {
             return StoreError::Unavailable { name, words: cause.to_string() };

@@ -108,6 +108,9 @@ impl fmt::Display for Failure {
         // What can't be reached, or is not there, needs no advice about rights.
         match &self.reason {
             Reason::Store(StoreError::Unavailable { .. }) => Ok(()),
+            Reason::Store(StoreError::Denied { credentials: true, .. }) => {
+                f.write_str("; correct the credentials")
+            }
             Reason::Store(StoreError::NoBucket { .. }) => {
                 f.write_str("; create it first, or correct its name")
             }

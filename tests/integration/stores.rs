@@ -1,9 +1,10 @@
 //! The contract of `kafkatos3::store`, over every store, and what S3 answers to bad settings.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -374,6 +375,8 @@ fn s3_keeps_the_contract() {
         prefix: String::new(),
         region: None,
         integrity: Some(Integrity::Crc64Nvme),
+        storage_class: Some("STANDARD".to_owned()),
+        tags: vec![("team".to_owned(), "a b/c+d".to_owned())],
         ..settings(endpoint(), "contract-crc")
     };
     keeps_the_contract(&|| Target::S3(other()));
@@ -436,6 +439,7 @@ fn s3_tells_bad_keys_and_missing_buckets() {
             }
             let failure = selftest::run(&*store).await.expect_err("it must fail");
             assert_eq!((failure.check, failure.exit_code()), (Check::Missing, 77));
+            assert!(failure.to_string().contains("correct the credentials"), "{failure}");
         }
         let missing = S3Settings { bucket: "no-such-bucket".to_owned(), ..good.clone() };
         for error in errors(missing.clone()).await {
@@ -464,6 +468,79 @@ fn s3_that_is_down_is_unavailable_soon() {
         }
     });
     assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+}
+
+/// A server that gives every request the same answer, and counts them.
+fn stub(answer: &'static str) -> (String, Arc<AtomicUsize>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = vec![0; 64 * 1024];
+            let _ = client.read(&mut request);
+            counted.fetch_add(1, Ordering::Relaxed);
+            let _ = client.write_all(answer.as_bytes());
+            let _ = client.shutdown(std::net::Shutdown::Write);
+            // Take the rest, or closing would reset what was answered.
+            while client.read(&mut request).is_ok_and(|n| n > 0) {}
+        }
+    });
+    (url, count)
+}
+
+#[test]
+fn s3_answers_fall_into_classes() {
+    let class = |e: &StoreError| match e {
+        StoreError::Unavailable { .. } => "later",
+        StoreError::Denied { .. } => "denied",
+        StoreError::Exists { .. } => "exists",
+        StoreError::Missing { .. } => "missing",
+        StoreError::NoBucket { .. } => "bucket",
+        StoreError::Other { .. } => "other",
+    };
+    let create = |answer: &'static str| {
+        let (url, count) = stub(answer);
+        let error = block_on(async {
+            let store = opened(&|| Target::S3(settings(url.clone(), "b"))).await;
+            let body = vec![Bytes::from_static(b"x")];
+            store.create(&chain("t", 1, 0).record(), body, &no_meta()).await
+        });
+        let error = error.expect_err(answer);
+        (class(&error), count.load(Ordering::Relaxed), error.to_string())
+    };
+    for (answer, expected, tries) in [
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "later", 3),
+        ("HTTP/1.1 409 Race\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "exists", 1),
+        ("HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "denied", 1),
+        ("HTTP/1.1 301 Go\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "other", 1),
+        ("HTTP/1.1 404 What\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "bucket", 1),
+        ("", "later", 3),
+        ("HTTP/1.1 200 O", "later", 3),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "later", 1),
+    ] {
+        let (class, count, text) = create(answer);
+        assert_eq!((class, count), (expected, tries), "{answer:?}: {text}");
+        assert!(text.starts_with("s3://b/some/prefix/t/000000/chain.json: "), "{text}");
+    }
+}
+
+#[test]
+fn s3_404_of_a_stranger_is_not_definite() {
+    let page = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let (url, _) = stub(page);
+    block_on(async {
+        let store = opened(&|| Target::S3(settings(url.clone(), "b"))).await;
+        let name = chain("t", 1, 0).record();
+        for error in [
+            store.head(&name).await.map(drop).expect_err("head"),
+            store.get(&name).await.map(drop).expect_err("get"),
+            store.list(&Folder::root(), None).await.map(drop).expect_err("list"),
+        ] {
+            assert!(!matches!(error, StoreError::Exists { .. }), "{error:?}");
+        }
+    });
 }
 
 #[test]
