@@ -19,7 +19,10 @@ const RENEW_BEFORE: Duration = Duration::from_mins(5);
 
 /// Why there are no credentials.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("no AWS credentials: {0}")]
+#[error(
+    "no credentials: there are no keys in the configuration, and AWS's chain (environment, profile, \
+     web identity, container, instance) ended with: {0}"
+)]
 pub(super) struct NoCredentials(String);
 
 struct Kept {
@@ -116,5 +119,5 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -254,7 +254,7 @@ fn classify(name: String, doing: &str, e: &io::Error) -> StoreError {
     match e.kind() {
         ErrorKind::AlreadyExists => StoreError::Exists { name, words },
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            StoreError::Denied { name, words }
+            StoreError::Denied { name, words, credentials: false }
         }
         ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NoBucket { name, words },
         ErrorKind::InvalidFilename | ErrorKind::InvalidInput | ErrorKind::Unsupported => {

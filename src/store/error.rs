@@ -29,6 +29,8 @@ pub enum StoreError {
         name: String,
         /// What the store said.
         words: String,
+        /// It is the credentials that are missing, wrong or too old, and not a right.
+        credentials: bool,
     },
     /// The bucket, or the archive's directory, is not there.
     #[error("{name}: no such bucket or directory ({words})")]

@@ -179,6 +179,13 @@ impl S3Store {
         })
     }
 
+    async fn head_once(&self, name: &Name) -> Result<ObjectInfo, StoreError> {
+        let path = self.path(name.as_str())?;
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        let head = self.s3.get_opts(&path, options);
+        self.ask(Request::Head, name.as_str(), head).await.map(|found| info(&found))
+    }
+
     /// `GET`, and the body; a body that trickles in too slowly is given up.
     async fn read(&self, name: &Name, range: Option<GetRange>) -> Result<Read, StoreError> {
         let path = self.path(name.as_str())?;
@@ -328,13 +335,19 @@ impl Store for S3Store {
     }
 
     async fn head(&self, name: &Name) -> Result<Option<ObjectInfo>, StoreError> {
-        let path = self.path(name.as_str())?;
-        let options = GetOptions { head: true, ..GetOptions::default() };
-        let found = self.ask(Request::Read, name.as_str(), self.s3.get_opts(&path, options)).await;
-        match found {
-            Ok(found) => Ok(Some(info(&found))),
-            Err(StoreError::Missing { .. }) => Ok(None),
-            Err(e) => Err(e),
+        // An answer to HEAD has no body, and there is more that may be missing than the object:
+        // the bucket, or (some servers say 404 to that too) the account. GET tells.
+        let silent = match self.head_once(name).await {
+            Err(e @ (StoreError::Missing { .. } | StoreError::Denied { .. })) => e,
+            found => return found.map(Some),
+        };
+        let absent = matches!(silent, StoreError::Missing { .. });
+        match self.read(name, Some(GetRange::Bounded(0..1))).await {
+            Err(StoreError::Missing { .. }) if absent => Ok(None),
+            Err(StoreError::Missing { .. }) => Err(silent),
+            // It has come in between; if it is empty, its first byte can't be had.
+            Ok(_) => self.head_once(name).await.map(Some),
+            Err(e) => self.head_once(name).await.map(Some).map_err(|_| e),
         }
     }
 

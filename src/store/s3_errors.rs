@@ -13,6 +13,7 @@ use super::http::Answer;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
     Create,
+    Head,
     Read,
     List,
     Delete,
@@ -25,7 +26,6 @@ pub(super) struct Late(pub(super) Duration);
 
 /// Codes that mean bad credentials, whatever the status.
 const CREDENTIALS: [&str; 8] = [
-    "AccessDenied",
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
@@ -33,7 +33,11 @@ const CREDENTIALS: [&str; 8] = [
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
+    "XAdminUserNotFound",
 ];
+
+/// Codes that say of an object, and of nothing else, that it does not exist.
+const NO_OBJECT: [&str; 3] = ["NoSuchKey", "NoSuchObject", "NotFound"];
 
 /// Codes that mean "later", whatever the status.
 const LATER: [&str; 4] = ["InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"];
@@ -56,12 +60,14 @@ fn by_answer(request: Request, name: String, answer: &Answer) -> StoreError {
     let code = answer.code.as_str();
     match (answer.status, request) {
         _ if code == "NoSuchBucket" => StoreError::NoBucket { name, words },
-        _ if CREDENTIALS.contains(&code) => StoreError::Denied { name, words },
+        _ if CREDENTIALS.contains(&code) => StoreError::Denied { name, words, credentials: true },
         _ if LATER.contains(&code) => StoreError::Unavailable { name, words },
-        (401 | 403, _) => StoreError::Denied { name, words },
+        (401 | 403, _) => StoreError::Denied { name, words, credentials: false },
         // What does not exist where a name is only to be filled or listed is the bucket.
         (404, Request::Create | Request::List) => StoreError::NoBucket { name, words },
-        (404, _) => StoreError::Missing { name, words },
+        // An answer to HEAD never has a code. Any other without a known one may be a proxy's.
+        (404, Request::Head | Request::Delete) => StoreError::Missing { name, words },
+        (404, _) if NO_OBJECT.contains(&code) => StoreError::Missing { name, words },
         (304 | 409 | 412, Request::Create) => StoreError::Exists { name, words },
         (501 | 505, _) => StoreError::Other { name, words },
         (408 | 429 | 500..=599, _) => StoreError::Unavailable { name, words },
@@ -90,7 +96,7 @@ fn without_answer(name: String, error: &object_store::Error) -> StoreError {
     let mut kind = None;
     while let Some(cause) = at {
         if cause.is::<NoCredentials>() {
-            return StoreError::Denied { name, words: cause.to_string() };
+            return StoreError::Denied { name, words: cause.to_string(), credentials: true };
         }
         if cause.is::<Late>() {
             return StoreError::Unavailable { name, words: cause.to_string() };
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn statuses_and_codes_fall_into_classes() {
-        use Request::{Create, Delete, List, Read};
+        use Request::{Create, Delete, Head, List, Read};
         for (request, status, code, expected) in [
             (Create, 412, "PreconditionFailed", "exists"),
             (Create, 409, "ConditionalRequestConflict", "exists"),
@@ -133,7 +139,10 @@ mod tests {
             (List, 404, "NoSuchBucket", "bucket"),
             (Read, 404, "NoSuchBucket", "bucket"),
             (Read, 404, "NoSuchKey", "missing"),
-            (Read, 404, "", "missing"),
+            (Read, 404, "", "other"),
+            (Read, 404, "XAdminUserNotFound", "denied"),
+            (Head, 404, "", "missing"),
+            (Head, 403, "", "denied"),
             (Delete, 404, "", "missing"),
             (Read, 403, "", "denied"),
             (Create, 401, "", "denied"),

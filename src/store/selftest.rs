@@ -108,6 +108,9 @@ impl fmt::Display for Failure {
         // What can't be reached, or is not there, needs no advice about rights.
         match &self.reason {
             Reason::Store(StoreError::Unavailable { .. }) => Ok(()),
+            Reason::Store(StoreError::Denied { credentials: true, .. }) => {
+                f.write_str("; correct the credentials")
+            }
             Reason::Store(StoreError::NoBucket { .. }) => {
                 f.write_str("; create it first, or correct its name")
             }
@@ -226,4 +229,158 @@ fn size(body: &[u8]) -> u64 {
 
 fn own((key, value): (&str, &str)) -> (String, String) {
     (key.to_owned(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Range;
+    use std::sync::Mutex;
+    use std::time::SystemTime;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::store::{Listed, ObjectInfo, Tail};
+
+    /// What a store may do wrong.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Lie {
+        None,
+        Overwrites,
+        OverwritesAndSaysNo,
+        Swallows,
+        ForbidsWhatIsAbsent,
+        DropsMetadata,
+        IgnoresRanges,
+        ListsNothing,
+        KeepsForEver,
+    }
+
+    #[derive(Debug)]
+    struct Liar(Lie, Mutex<BTreeMap<Name, (Bytes, MetaMap)>>);
+
+    impl Liar {
+        fn is(&self, lie: Lie) -> bool {
+            self.0 == lie
+        }
+
+        fn denied<T>() -> Result<T, StoreError> {
+            let (name, words) = ("mem://x".to_owned(), "HTTP 403".to_owned());
+            Err(StoreError::Denied { name, words, credentials: false })
+        }
+
+        fn body(&self, name: &Name) -> Bytes {
+            self.1.lock().unwrap().get(name).map(|(body, _)| body.clone()).unwrap_or_default()
+        }
+    }
+
+    #[async_trait]
+    impl Store for Liar {
+        fn url(&self) -> &'static str {
+            "mem://"
+        }
+
+        fn keeps_metadata(&self) -> bool {
+            true
+        }
+
+        async fn create(
+            &self,
+            name: &Name,
+            body: Vec<Bytes>,
+            meta: &MetaMap,
+        ) -> Result<(), StoreError> {
+            let mut objects = self.1.lock().unwrap();
+            let exists = objects.contains_key(name);
+            if self.is(Lie::Swallows) {
+                return Ok(());
+            }
+            if !exists || self.is(Lie::Overwrites) || self.is(Lie::OverwritesAndSaysNo) {
+                objects.insert(name.clone(), (body.concat().into(), meta.clone()));
+            }
+            if exists && !self.is(Lie::Overwrites) {
+                let words = "HTTP 412".to_owned();
+                return Err(StoreError::Exists { name: "mem://x".to_owned(), words });
+            }
+            Ok(())
+        }
+
+        async fn head(&self, name: &Name) -> Result<Option<ObjectInfo>, StoreError> {
+            let objects = self.1.lock().unwrap();
+            let Some((body, meta)) = objects.get(name) else {
+                return if self.is(Lie::ForbidsWhatIsAbsent) { Self::denied() } else { Ok(None) };
+            };
+            let meta = if self.is(Lie::DropsMetadata) { MetaMap::new() } else { meta.clone() };
+            let last_modified = SystemTime::UNIX_EPOCH;
+            Ok(Some(ObjectInfo { size: size(body), meta, last_modified }))
+        }
+
+        async fn get(&self, name: &Name) -> Result<Option<Bytes>, StoreError> {
+            Ok(Some(self.body(name)))
+        }
+
+        async fn get_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, StoreError> {
+            let [start, end] = [range.start, range.end].map(|n| usize::try_from(n).unwrap());
+            let body = self.body(name);
+            Ok(if self.is(Lie::IgnoresRanges) { body } else { body.slice(start..end) })
+        }
+
+        async fn get_suffix(&self, name: &Name, length: u64) -> Result<Tail, StoreError> {
+            let body = self.body(name);
+            let from = body.len() - usize::try_from(length).unwrap();
+            Ok(Tail { bytes: body.slice(from..), size: size(&body) })
+        }
+
+        async fn list(&self, _: &Folder, _: Option<&Name>) -> Result<Vec<Listed>, StoreError> {
+            let objects = self.1.lock().unwrap();
+            let last_modified = SystemTime::UNIX_EPOCH;
+            let line = |(name, (body, _)): (&Name, &(Bytes, MetaMap))| Listed {
+                name: name.clone(),
+                size: size(body),
+                last_modified,
+            };
+            Ok(objects.iter().filter(|_| !self.is(Lie::ListsNothing)).map(line).collect())
+        }
+
+        async fn folders(&self, _: &Folder) -> Result<Vec<Folder>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn delete(&self, name: &Name) -> Result<(), StoreError> {
+            if self.is(Lie::KeepsForEver) {
+                return Self::denied();
+            }
+            self.1.lock().unwrap().remove(name);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn every_lie_is_found() {
+        for (lie, expected) in [
+            (Lie::None, None),
+            (Lie::KeepsForEver, None),
+            (Lie::Overwrites, Some((Check::SecondCreate, "If-None-Match"))),
+            (Lie::OverwritesAndSaysNo, Some((Check::SecondCreate, "If-None-Match"))),
+            (Lie::Swallows, Some((Check::SecondCreate, "If-None-Match"))),
+            (Lie::ForbidsWhatIsAbsent, Some((Check::Missing, "s3:ListBucket"))),
+            (Lie::DropsMetadata, Some((Check::Metadata, "x-amz-meta"))),
+            (Lie::IgnoresRanges, Some((Check::Read, "other bytes"))),
+            (Lie::ListsNothing, Some((Check::List, "s3:ListBucket"))),
+        ] {
+            let store = Liar(lie, Mutex::default());
+            let found = run(&store).await;
+            match (expected, found) {
+                (None, Ok(())) => {}
+                (Some((check, words)), Err(failure)) => {
+                    assert_eq!(failure.check, check, "{lie:?}");
+                    assert!(failure.to_string().contains(words), "{lie:?}: {failure}");
+                }
+                (_, found) => panic!("{lie:?}: {found:?}"),
+            }
+            let left = store.1.lock().unwrap().len();
+            assert_eq!(left, usize::from(lie == Lie::KeepsForEver), "{lie:?}");
+        }
+    }
 }
