@@ -238,8 +238,8 @@ def check(archive, expected, committed, open_file):
             complaints.append(f"{path.stem}: no chain")
     for chain in chains.values():
         chain.check()
-        print(f"{chain.name}: {chain.files} files, {chain.records} records, "
-              f"tip {chain.tip}, gaps {chain.gaps}, seals {chain.seals}")
+        print(f"{chain.name}: {chain.records} records, tip {chain.tip}, gaps {chain.gaps}, "
+              f"{chain.files} files, {chain.seals} seals")
         complaints += chain.complaints
     if committed is not None:
         complaints += check_committed(chains, committed)
