@@ -19,10 +19,12 @@ import re
 import struct
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "mak-example"))
-
+TSTYPES = {None: 0, "create": 1, "logappend": 2}
 NAME = re.compile(r"(\d{20})\.mak(\.gz|\.zst)?")
 MOST_COMPLAINTS = 5
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "mak-example"))
+import read_mak  # noqa: E402
 
 
 class Wrong(Exception):
@@ -32,7 +34,7 @@ class Wrong(Exception):
 def encode(record):
     """A record of the reader's as the expected files hold it."""
     offset, tstype, ts, key, value, headers = record
-    parts = [struct.pack(">qbq", offset, tstype, ts or 0)]
+    parts = [struct.pack(">qbq", offset, TSTYPES[tstype], ts or 0)]
 
     def put(data):
         if data is None:
@@ -67,7 +69,44 @@ def decode(data):
     key, value = take(), take()
     count = int.from_bytes(data[at:at + 4], "big")
     at += 4
-    return offset, tstype, ts, key, value, [(take(), take()) for _ in range(count)]
+    tstype = next(word for word, number in TSTYPES.items() if number == tstype)
+    return (offset, tstype, ts if tstype else None, key, value,
+            [(take(), take()) for _ in range(count)])
+
+
+def open_file(path):
+    """(header, records, finish) of a data file; finish() gives (next, number of records).
+
+    All of them None for a seal: it unpacks to nothing, or to blocks that aren't about records.
+    """
+    with open(path, "rb") as file:
+        kind = next(blocks(path, file), (None,))[0]
+    if kind in (None, read_mak.INDEX, read_mak.META, read_mak.END):
+        return None, None, None
+    file = open(path, "rb")
+    header, records = read_mak.open_mak(file)
+
+    def closing():
+        with file:
+            yield from records
+
+    return header, closing(), lambda: read_finish(path)
+
+
+def read_finish(path):
+    with open(path, "rb") as file:
+        for kind, _, payload in blocks(path, file):
+            if kind == read_mak.FINISH:
+                return struct.unpack_from(">QQ", payload)
+    raise read_mak.MakError(f"{path.name} has no finish block")
+
+
+def blocks(path, file):
+    stream = read_mak.Stream(read_mak.unpacked(file))
+    magic = stream.read(4)
+    if magic not in (b"", b"MAK\2"):
+        raise read_mak.MakError(f"{path.name} is no file of version 2")
+    return read_mak.blocks(stream)
 
 
 def expected_records(path):
@@ -104,6 +143,8 @@ class Chain:
             self.check_identity()
             found = (record for path in self.data_files() for record in self.check_file(path))
             self.compare(found)
+        except read_mak.MakError as error:
+            self.complaints.append(f"{self.name}: behind {self.tip}: {error}")
         except Wrong:
             self.complaints.append(f"{self.name}: not looked at any further")
 
@@ -144,15 +185,12 @@ class Chain:
         for record in records:
             count += 1
             yield record
-        finish = finish()
-        if finish is None:
-            self.complain(f"{path.name} is not complete")
-            raise Wrong
-        if count != finish["records"]:
-            self.complain(f"{path.name} holds {count} records, but says {finish['records']}")
-        if finish["next"] <= start:
+        following, said = finish()
+        if count != said:
+            self.complain(f"{path.name} holds {count} records, but says {said}")
+        if following <= start:
             self.complain(f"{path.name} covers nothing")
-        self.start, self.tip = start, finish["next"]
+        self.start, self.tip = start, following
 
     def sealed_at(self):
         """A seal sorts before or behind the file at its position, by their suffixes."""
@@ -200,8 +238,8 @@ def check(archive, expected, committed, open_file):
             complaints.append(f"{path.stem}: no chain")
     for chain in chains.values():
         chain.check()
-        print(f"{chain.name}: {chain.files} files, {chain.records} records, "
-              f"tip {chain.tip}, gaps {chain.gaps}, seals {chain.seals}")
+        print(f"{chain.name}: {chain.records} records, tip {chain.tip}, gaps {chain.gaps}, "
+              f"{chain.files} files, {chain.seals} seals")
         complaints += chain.complaints
     if committed is not None:
         complaints += check_committed(chains, committed)
@@ -232,7 +270,6 @@ def main():
     parser.add_argument("--committed", type=pathlib.Path, help="JSON: topic -> partition -> offset")
     arguments = parser.parse_args()
     committed = arguments.committed and json.loads(arguments.committed.read_text())
-    from open_mak import open_file
     complaints = check(arguments.archive, arguments.expected, committed, open_file)
     for complaint in complaints:
         print(f"wrong: {complaint}")

@@ -1,18 +1,21 @@
 """The checker finds what it is there to find."""
 
 import contextlib
+import gzip
 import io
 import json
 import pathlib
+import struct
 import tempfile
 import unittest
+import zlib
 
 import check
 
 RECORDS = [
-    (0, 1, 1000, b"k", b"v", []),
-    (1, 2, 1001, None, b"", [(b"\xff", None), (b"h", b""), (b"h", b"x")]),
-    (5, 1, 1002, b"", None, []),
+    (0, "create", 1000, b"k", b"v", []),
+    (1, "logappend", 1001, None, b"", [(b"\xff", None), (b"h", b""), (b"h", b"x")]),
+    (5, None, None, b"", None, []),
 ]
 
 
@@ -39,12 +42,12 @@ class Archive(unittest.TestCase):
         name = f"{start:020}{suffix}"
         (self.chain / name).touch()
         self.contents[name] = ({"startoffset": start, **(header or {})}, records,
-                               lambda: {"next": following, "records": len(records)})
+                               lambda: (following, len(records)))
 
     def seal(self, start, suffix):
         name = f"{start:020}{suffix}"
         (self.chain / name).touch()
-        self.contents[name] = (None, [], lambda: None)
+        self.contents[name] = (None, None, None)
 
     def complaints(self, committed=None):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -72,16 +75,16 @@ class Archive(unittest.TestCase):
         self.assertIn("record at 1 is missing", self.complaints()[0])
         self.put(0, 7, RECORDS + RECORDS[2:])
         self.assertIn("comes again", self.complaints()[0])
-        self.put(0, 7, RECORDS + [(6, 1, 0, None, None, [])])
+        self.put(0, 7, RECORDS + [(6, "create", 0, None, None, [])])
         self.assertIn("not expected", self.complaints()[0])
 
     def test_every_field_counts(self):
-        for index, other in enumerate([None, 1, 0, None, None, [(b"h", b"")]]):
-            if other is not None or index in (3, 4):
-                changed = list(RECORDS[0])
-                changed[index] = 2 if index == 1 else other
-                self.put(0, 7, [tuple(changed)] + RECORDS[1:])
-                self.assertTrue(self.complaints(), index)
+        for index, other in [(1, "logappend"), (2, 0), (3, None), (3, b""), (4, None),
+                             (5, [(b"h", b"")])]:
+            changed = list(RECORDS[0])
+            changed[index] = other
+            self.put(0, 7, [tuple(changed)] + RECORDS[1:])
+            self.assertTrue(self.complaints(), index)
 
     def test_recorded_gap(self):
         gap = {"gapfrom": 0, "gapto": 2, "gapreason": "retention"}
@@ -92,6 +95,39 @@ class Archive(unittest.TestCase):
         (self.expected / "u-0.expected").write_bytes(b"\0\0\0\0")
         self.put(0, 7, RECORDS)
         self.assertEqual(self.complaints(), ["u-0: no chain"])
+
+
+def block(kind, payload):
+    start = struct.pack(">B3xI", kind, len(payload))
+    return start + struct.pack(">I", zlib.crc32(start + payload)) + payload
+
+
+class Files(unittest.TestCase):
+    """Real files, as docs/mak-v2.md has them."""
+
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+
+    def open(self, name, content):
+        path = pathlib.Path(self.dir.name, name)
+        path.write_bytes(content)
+        return check.open_file(path)
+
+    def test_data_and_seals(self):
+        header = b'{"topic":"t","partition":0,"startoffset":4}'
+        records = struct.pack(">QQIqqI", 4, 7, 1, 9, 9, 4) + b"\x16\x12\x01\x01" + b"kv"
+        data = b"MAK\2" + b"".join([block(1, header), block(2, records),
+                                    block(3, struct.pack(">QQQqqi", 8, 1, 2, 9, 9, -1))])
+        tail = block(5, b"{}") + block(6, b"")
+        empty = gzip.compress(b"")
+        for name, content in [("x.mak", data + tail), ("x.mak.gz", gzip.compress(data) + empty)]:
+            header, records, finish = self.open(name, content)
+            self.assertEqual(header["startoffset"], 4)
+            self.assertEqual(list(records), [(4, "create", 9, b"k", b"v", [])])
+            self.assertEqual(finish(), (8, 1))
+        for name, content in [("s.mak", b"MAK\2" + tail), ("s.mak.gz", empty)]:
+            self.assertEqual(self.open(name, content), (None, None, None))
 
 
 if __name__ == "__main__":
