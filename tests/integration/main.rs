@@ -1,1 +1,2 @@
 //! Tests of the real binaries against real servers.
+mod supervisor;
