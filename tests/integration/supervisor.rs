@@ -200,9 +200,9 @@ fn workers_have_the_originals_titles_and_their_niceness() {
         .with("/consumer/nice", json!(15))
         .with("/compressor/nice", json!(3));
     let supervisor = place.start();
+    let pids = place.await_up(&["consumer0", "consumer1", "compressor0", "uploader0"]);
     let command = words(format!("/proc/{}/cmdline", supervisor.pid()));
     assert!(command.ends_with("spec.json"));
-    let pids = place.await_up(&["consumer0", "consumer1", "compressor0", "uploader0"]);
     let labels = ["consumer0", "consumer1", "compress", "s3upload"];
     let own = niceness(supervisor.pid());
     for ((pid, label), nice) in pids.into_iter().zip(labels).zip([15, 15, 3, 0]) {
@@ -241,6 +241,7 @@ fn a_crash_loop_is_given_up_with_a_last_word() {
         assert!(last.contains(part), "{log}");
     }
     assert_eq!(log.matches("restarting it").count(), 3, "{log}");
+    // Without a compressor the consumer would wait in vain.
     assert_eq!(place.order("at once"), ["consumer0"]);
     assert_eq!(place.order("leaves"), ["consumer0", "uploader0"]);
 }
@@ -470,4 +471,25 @@ fn the_service_manager_is_told() {
     let stopping = await_message("STOPPING=1\n");
     assert!(stopping.last().unwrap().contains("EXTEND_TIMEOUT_USEC=80000000"));
     assert_eq!(supervisor.await_code(), 0);
+}
+
+#[test]
+fn the_unit_file_is_valid() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/kafkatos3.service");
+    let text = fs::read_to_string(unit).unwrap();
+    let installed = "ExecStart=/usr/bin/kafkatos3 ";
+    assert!(text.contains(installed));
+    // The program is not where it will be installed to.
+    let built = format!("ExecStart={} ", env!("CARGO_BIN_EXE_kafkatos3"));
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("kafkatos3.service");
+    fs::write(&copy, text.replace(installed, &built)).unwrap();
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&copy).output();
+    match verified {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !said.contains("kafkatos3.service:"), "{said}");
+        }
+        Err(error) => eprintln!("skipped, systemd-analyze cannot be run: {error}"),
+    }
 }
