@@ -59,7 +59,9 @@ impl Loop<'_> {
                 value: message.value(),
                 headers: encoded,
             };
-            self.summary.bytes += record.content_bytes();
+            let bytes = record.content_bytes();
+            self.summary.bytes += bytes;
+            self.taken_since += bytes;
             if let Err(error) = active.push(&self.spool, &record, self.block_target, now) {
                 failed = Some(super::in_full(&error));
                 break;

@@ -76,6 +76,9 @@ struct Loop<'a> {
     block_budget: usize,
     budget: Budget,
     flow: Flow,
+    /// Bytes in the spool when it was measured last, and what was taken since.
+    usage: u64,
+    taken_since: u64,
     watch: Watch,
     draining: Option<Instant>,
     at_once: bool,
@@ -159,7 +162,7 @@ impl Loop<'_> {
 
     fn timers(&mut self, timers: &mut Timers) -> Option<Exit> {
         let now = Instant::now();
-        if now >= timers.usage {
+        if now >= timers.usage || self.may_be_full() {
             timers.usage = now + USAGE_EVERY;
             self.measure_spool();
         }
@@ -330,8 +333,16 @@ impl Loop<'_> {
         }
     }
 
+    /// Whether the spool may have reached its limit since it was measured, if the other
+    /// consumers take as much as this one.
+    fn may_be_full(&self) -> bool {
+        let all = self.taken_since.saturating_mul(self.config.consumer.processes.max(1).into());
+        self.flow == Flow::Take && self.usage.saturating_add(all) >= self.budget.stop_at()
+    }
+
     /// Stops taking records while the spool is full; then its largest file has to go on.
     fn measure_spool(&mut self) {
+        self.taken_since = 0;
         let usage = match self.spool.usage() {
             Ok(usage) => usage,
             Err(error) => {
@@ -340,6 +351,10 @@ impl Loop<'_> {
                 return;
             }
         };
+        // What is in memory still will be written, too.
+        let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
+        let usage = usage.saturating_add(buffered);
+        self.usage = usage;
         let flow = self.budget.flow(usage, self.flow);
         if flow != self.flow {
             self.flow = flow;

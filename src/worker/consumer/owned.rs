@@ -128,6 +128,11 @@ impl Active {
         self.sink.as_ref().map(|sink| sink.opened).or(self.covered_since)
     }
 
+    /// Bytes that are not written yet.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        self.sink.as_ref().map_or(0, Sink::buffered_bytes)
+    }
+
     /// Bytes in the file in progress.
     pub(crate) fn in_progress_bytes(&self) -> u64 {
         self.sink.as_ref().map_or(0, Sink::len_bytes)

@@ -76,8 +76,12 @@ impl Sink {
 
     /// Bytes so far, those in memory included.
     pub(crate) fn len_bytes(&self) -> u64 {
-        let buffered = if self.block.records() == 0 { 0 } else { self.block.len_bytes() };
-        self.file.len() + buffered as u64
+        self.file.len() + self.buffered_bytes()
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        if self.block.records() == 0 { 0 } else { self.block.len_bytes() as u64 }
     }
 
     /// Appends a record; writes the block when it has `block_target` bytes.

@@ -111,6 +111,8 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         block_budget: usize::try_from(memory / 4).unwrap_or(usize::MAX),
         budget,
         flow: Flow::Take,
+        usage: 0,
+        taken_since: 0,
         draining: None,
         at_once: false,
         targets,
