@@ -7,6 +7,7 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod exit;
+mod logging;
 pub mod parse;
 pub mod rotate;
 pub mod run;
@@ -24,7 +25,7 @@ use args::Command;
 pub fn main() -> ExitCode {
     let exit = match args::parse(std::env::args_os()) {
         Ok(Command::Run { config, exit_at_end }) => {
-            run::run(&config, run::RunOptions { exit_at_end })
+            return run::run(&config, run::RunOptions { exit_at_end });
         }
         Ok(Command::Check { config }) => check::run(&config),
         Ok(Command::Demo) => demo::run(),

@@ -90,6 +90,11 @@ pub enum Sse {
         /// Id or ARN of the key.
         key: Option<String>,
     },
+    /// `aws:kms:dsse`: the same in two layers.
+    KmsDsse {
+        /// Id or ARN of the key.
+        key: Option<String>,
+    },
 }
 
 /// How a body is protected on its way.
@@ -260,6 +265,8 @@ fn with_encryption(
         Some(Sse::Aes256) => builder.with_config(kind, "AES256"),
         Some(Sse::Kms { key: None }) => builder.with_config(kind, "aws:kms"),
         Some(Sse::Kms { key: Some(key) }) => builder.with_sse_kms_encryption(key),
+        Some(Sse::KmsDsse { key: None }) => builder.with_config(kind, "aws:kms:dsse"),
+        Some(Sse::KmsDsse { key: Some(key) }) => builder.with_dsse_kms_encryption(key),
     })
 }
 

@@ -8,6 +8,7 @@
 use std::ffi::CString;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use nix::sys::prctl;
 
@@ -17,6 +18,7 @@ use super::SysError;
 ///
 /// To be called in a process that has one thread and reads no arguments any more.
 pub fn set(label: &str) -> Result<(), SysError> {
+    let _ = LABEL.set(label.to_owned());
     set_short_name(label)?;
     let title = compose(label, &read("/proc/self/cmdline")?);
     let area = title_area(&read("/proc/self/stat")?)
@@ -25,6 +27,13 @@ pub fn set(label: &str) -> Result<(), SysError> {
     overwrite(area, &title);
     Ok(())
 }
+
+/// The label of this process, for its log; `None` before [`set`].
+pub fn label() -> Option<&'static str> {
+    LABEL.get().map(String::as_str)
+}
+
+static LABEL: OnceLock<String> = OnceLock::new();
 
 /// The kernel keeps the first 15 bytes.
 fn set_short_name(label: &str) -> Result<(), SysError> {

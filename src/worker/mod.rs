@@ -1,1 +1,161 @@
-//! The shells that bring spool, Kafka, chain and store together.
+//! The shells that bring spool, Kafka, chain and store together: what a forked worker runs.
+//!
+//! Each worker runs until it is told to drain, or its work is done (`--exit-at-end`). It shares
+//! nothing with the others but the spool. The supervisor makes the [`Context`] in the child,
+//! after the fork; threads and clients are started here, never before.
+
+mod archive;
+mod backoff;
+mod chain_io;
+mod compressor;
+mod consumer;
+mod note;
+mod pack;
+mod uploader;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memmap2::Mmap;
+
+use crate::config::Config;
+use crate::spool::SpoolError;
+use crate::store::selftest::Failure;
+use crate::store::{self, Store, StoreError};
+use crate::supervisor::{Reporter, Role};
+use crate::sys::signals::{Stop, WorkerSignals};
+
+use backoff::Backoff;
+
+/// How long broker or store may be out of reach before a start is given up.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a worker is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The configuration.
+    pub(crate) config: Arc<Config>,
+    /// The worker's number within its role, from 0.
+    pub(crate) index: usize,
+    /// `--exit-at-end`.
+    pub(crate) exit_at_end: bool,
+    /// What the supervisor says.
+    pub(crate) signals: WorkerSignals,
+    /// What the supervisor is told.
+    pub(crate) reporter: Reporter,
+}
+
+impl Context {
+    /// Whether this worker is to leave when the spool is empty: nobody fills it.
+    pub(crate) fn empties_spool(&self) -> bool {
+        self.exit_at_end && self.config.consumer.processes == 0
+    }
+
+    /// Reads the signals; whether to stop.
+    pub(crate) fn stop(&self) -> Stop {
+        self.signals.drain_pending();
+        self.signals.stop()
+    }
+}
+
+/// How a worker ends (design: sysexits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
+    /// Everything is done.
+    pub(crate) const DONE: Self = Self(0);
+    /// Something is left to do.
+    pub(crate) const PARTIAL: Self = Self(75);
+
+    fn because(code: u8, what: &dyn fmt::Display) -> Self {
+        log::error!("{what}");
+        Self(code)
+    }
+
+    /// A setting can't work.
+    pub(crate) fn config(error: impl fmt::Display) -> Self {
+        Self::because(78, &error)
+    }
+
+    /// The spool can't be used.
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(crate) fn spool(error: SpoolError) -> Self {
+        Self::because(error.exit_code(), &in_full(&error))
+    }
+
+    /// The store can't be used.
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(crate) fn store(error: StoreError) -> Self {
+        Self::because(error.exit_code(), &error)
+    }
+
+    /// What should not happen.
+    pub(crate) fn internal(what: &dyn fmt::Display) -> Self {
+        Self::because(70, what)
+    }
+}
+
+/// Runs a worker; gives its process' exit code.
+pub(crate) fn run(role: Role, ctx: &Context) -> u8 {
+    let Exit(code) = match role {
+        Role::Consumer => consumer::run(ctx),
+        Role::Compressor => compressor::run(ctx),
+        Role::Uploader => uploader::run(ctx),
+    };
+    code
+}
+
+/// An error with all its sources, for one line of the log.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// An async runtime for this thread.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|e| Exit::internal(&format!("can't start an async runtime: {e}")))
+}
+
+/// Maps a file of the spool, which nobody changes while it is claimed.
+pub(crate) fn map(file: &File) -> io::Result<Mmap> {
+    #[expect(unsafe_code, reason = "a mapped file must not be cut while it is read")]
+    // SAFETY: files under `rotated/` and `compressed/` are complete; no code of ours opens them
+    // for writing, and the claim keeps other workers away. Who cuts them by hand gets SIGBUS in
+    // this worker, which is restarted.
+    let map = unsafe { Mmap::map(file) }?;
+    Ok(map)
+}
+
+/// Checks that the store keeps what the protocol rests on. One that is out of reach is asked again
+/// for half a minute.
+pub(crate) async fn self_test(store: &dyn Store, signals: &WorkerSignals) -> Result<(), Exit> {
+    let give_up = Instant::now() + START_PATIENCE;
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+    loop {
+        let failure: Failure = match store::selftest::run(store).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        signals.drain_pending();
+        if signals.stop() != Stop::No {
+            return Err(Exit::DONE);
+        }
+        if !failure.is_transient() || Instant::now() >= give_up {
+            return Err(Exit::because(failure.exit_code(), &failure));
+        }
+        let wait = backoff.next();
+        log::warn!("{failure}; trying again in {:.1} s", wait.as_secs_f64());
+        tokio::time::sleep(wait).await;
+    }
+}

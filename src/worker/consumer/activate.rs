@@ -1,0 +1,237 @@
+//! From the finder's answer to a partition that is being read: what of the spool joins the chain
+//! is kept and continued, the rest is dropped, and reading begins at an explicit offset.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use super::finder::{Found, Reply, Request};
+use super::owned::{Active, State};
+use super::sink::{Sink, SinkError};
+use super::{Loop, in_full};
+use crate::chain::Position;
+use crate::chain::follow::Follower;
+use crate::config::OnGap;
+use crate::kafka::Start;
+use crate::mak::v2::{self, Recovered};
+use crate::meta::{Gap, GapReason, Identity};
+use crate::spool::age::Stamp;
+use crate::spool::recovery::{self, Stream};
+use crate::spool::stage::InProgress;
+use crate::spool::takeover::{Takeover, take_over};
+use crate::spool::{PartitionLock, SpoolPartition, Taken, tips};
+use crate::types::{Offset, TopicPartition, WriterToken};
+
+/// How often a log that ends before the tip is looked at again before it counts as truncated: a
+/// high watermark may lag behind for a moment after a failover.
+const SHORT_LOG_TRIES: u32 = 12;
+/// How long the partition's uploader may keep its lock before we look again.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+/// What the spool had to say.
+enum Prepared {
+    Ready(Box<Active>),
+    /// It needs the operator.
+    Stop(String),
+    /// The log ends before the chain does.
+    ShortLog {
+        next: Offset,
+    },
+    /// The partition's uploader is at work.
+    Busy,
+}
+
+impl Loop<'_> {
+    /// Takes the finder's answer, unless it is to a question of another time.
+    pub(super) fn answered(&mut self, reply: Reply) {
+        let Reply { tp, turn, result } = reply;
+        let short_logs = match self.partitions.get(&tp) {
+            Some(State::Finding { turn: asked, short_logs }) if *asked == turn => *short_logs,
+            _ => return,
+        };
+        let found = match result {
+            Ok(found) => found,
+            Err(stop) => return self.stop(&tp, &stop.to_string()),
+        };
+        match self.prepare(&tp, &found) {
+            Ok(Prepared::Ready(active)) => self.begin(&tp, *active, &found),
+            Ok(Prepared::Stop(why)) => self.stop(&tp, &why),
+            Ok(Prepared::ShortLog { next }) => self.short_log(&tp, next, &found, short_logs),
+            Ok(Prepared::Busy) => self.relocate_after(&tp, BUSY_WAIT),
+            Err(error) => {
+                log::error!("{tp}: {}", in_full(&error));
+                self.relocate_later(&tp, "the spool could not be used");
+            }
+        }
+    }
+
+    /// Asks the finder again after a while.
+    pub(super) fn relocate_after(&mut self, tp: &TopicPartition, wait: Duration) {
+        self.turn += 1;
+        let turn = self.turn;
+        self.partitions.insert(tp.clone(), State::Finding { turn, short_logs: 0 });
+        let _ = self.finder.send(Request::FindLater { tp: tp.clone(), turn, wait });
+    }
+
+    fn begin(&mut self, tp: &TopicPartition, mut active: Active, found: &Found) {
+        let (tip, next) = (active.follower.position().tip, active.next);
+        if found.committed == Some(tip) {
+            active.commit_sent = Some(tip);
+            active.commit_done = Some(tip);
+        }
+        let read = self.draining.is_none() && !self.target_met(tp, next);
+        let behind = found.log_end.get().saturating_sub(next.get());
+        log::info!("assigned {tp}: tip {tip}, reading from {next}, {behind} offsets behind");
+        let start =
+            Start { partition: tp.clone(), offset: next, leader_epoch: active.leader_epoch };
+        self.partitions.insert(tp.clone(), State::Active(Box::new(active)));
+        self.stopped.remove(tp);
+        if let Err(error) = tips::clear_stop(&self.spool, &SpoolPartition::of(tp)) {
+            log::warn!("{tp}: {}", in_full(&error));
+        }
+        if !read {
+            return;
+        }
+        match self.consumer.assign(&[start]).map(|slots| slots.first().copied().flatten()) {
+            Ok(Some(slot)) => {
+                self.slots.retain(|_, other| other != tp);
+                self.slots.insert(slot, tp.clone());
+                if let Some(active) = self.active_mut(tp) {
+                    active.assigned = true;
+                }
+            }
+            // Not ours any more: the revocation follows.
+            Ok(None) => {}
+            Err(error) => {
+                log::error!("{tp}: {error}");
+                self.relocate_later(tp, "it could not be assigned");
+            }
+        }
+    }
+
+    /// Sorts out the spool. Repeating it after a crash does no harm.
+    fn prepare(&mut self, tp: &TopicPartition, found: &Found) -> Result<Prepared, SinkError> {
+        let partition = SpoolPartition::of(tp);
+        let Taken::Ours(lock) = PartitionLock::take(&self.spool, &partition)? else {
+            return Ok(Prepared::Busy);
+        };
+        // The uploader may have gone on since the store was asked.
+        let position = match tips::read(&self.spool, &partition)? {
+            Some(local) if local.position.tip > found.position.tip => local.position,
+            _ => found.position,
+        };
+        let mut whole = HashMap::new();
+        let inspect = |file: &File| inspect(file, &found.identity, &mut whole);
+        let Takeover { next, going_on, .. } = take_over(&self.spool, &lock, position.tip, inspect)?;
+        drop(lock);
+        let follower = self.follower(&partition, position)?;
+        let mut active = Active::new(found.identity.clone(), follower, next);
+        active.sink = going_on.and_then(|file| resume(file, &mut whole));
+        if found.log_end < active.next {
+            let next = active.next;
+            active.park()?;
+            return Ok(Prepared::ShortLog { next });
+        }
+        if found.log_start > active.next {
+            if active.is_dirty() {
+                active.rotate(&self.spool, &Stamp::now()?, Instant::now())?;
+            }
+            if let Some(why) = self.gap(tp, &mut active, found.log_start) {
+                return Ok(Prepared::Stop(why));
+            }
+        }
+        Ok(Prepared::Ready(Box::new(active)))
+    }
+
+    /// The boundaries of the files that wait in the spool.
+    fn follower(
+        &self,
+        partition: &SpoolPartition,
+        position: Position,
+    ) -> Result<Follower, SinkError> {
+        let mut files = self.spool.rotated()?;
+        files.extend(self.spool.compressed()?);
+        let ours: Vec<_> = files
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| name.partition == *partition)
+            .collect();
+        let joined = recovery::join(position.tip, &ours);
+        let mut ends: Vec<_> = joined.joining.iter().map(|name| name.range.next()).collect();
+        ends.dedup();
+        Ok(Follower::new(position, ends))
+    }
+
+    /// Kafka no longer has what comes next. Returns why the partition stops, if it does.
+    fn gap(&self, tp: &TopicPartition, active: &mut Active, log_start: Offset) -> Option<String> {
+        let position = active.follower.position();
+        let from = active.follower.current_start();
+        let untouched = position.totals.files == 0 && from == position.first;
+        let reason = if untouched { GapReason::Genesis } else { GapReason::Retention };
+        if reason == GapReason::Retention {
+            let lost = log_start.get().saturating_sub(from.get());
+            let what =
+                format!("gap [{from}, {log_start}): Kafka no longer has these {lost} offsets");
+            if self.config.consumer.on_gap == OnGap::Stop {
+                return Some(format!(
+                    "{what}; set [consumer] on_gap = record to go on without them"
+                ));
+            }
+            log::warn!("{tp}: {what}; the chain records it and goes on");
+        }
+        active.gap = Some(Gap { from, to: log_start, reason });
+        active.reached(log_start, Instant::now());
+        // The epoch belongs to a record that is not in the log any more.
+        active.leader_epoch = None;
+        None
+    }
+
+    fn short_log(&mut self, tp: &TopicPartition, next: Offset, found: &Found, tries: u32) {
+        let end = found.log_end;
+        if tries >= SHORT_LOG_TRIES {
+            let why = format!(
+                "the log was truncated: it ends at {end}, before the chain's position {next}; both \
+                 histories are kept: what is archived, and what the broker has now"
+            );
+            return self.stop(tp, &why);
+        }
+        log::warn!("{tp}: the log ends at {end}, before position {next}; looking again");
+        self.relocate_after(tp, Duration::from_millis(2500));
+        if let Some(State::Finding { short_logs, .. }) = self.partitions.get_mut(tp) {
+            *short_logs = tries + 1;
+        }
+    }
+}
+
+/// What is whole in a file in progress of this very partition.
+fn inspect(
+    file: &File,
+    identity: &Identity,
+    whole: &mut HashMap<WriterToken, Recovered>,
+) -> Option<Stream> {
+    let bytes = crate::worker::map(file).ok()?;
+    let found = v2::recover(&bytes);
+    let header = found.header.as_ref()?;
+    if header.identity.disagreement(identity).is_some() {
+        return None;
+    }
+    let stream = Stream {
+        start: header.start,
+        token: header.writer,
+        valid_len: found.valid_len,
+        next: found.next?,
+        finished: found.finished,
+    };
+    whole.insert(header.writer, found);
+    Some(stream)
+}
+
+fn resume(file: InProgress, whole: &mut HashMap<WriterToken, Recovered>) -> Option<Sink> {
+    let found = whole.remove(&file.name().token)?;
+    log::info!(
+        "{}: going on with its file in progress, {} records",
+        file.name().partition,
+        found.records
+    );
+    Some(Sink::resume(file, &found, Instant::now()))
+}

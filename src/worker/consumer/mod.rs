@@ -1,0 +1,408 @@
+//! The consumer: reads its share of the group's partitions into files of the spool, and commits
+//! what the store has acknowledged.
+//!
+//! | file | what |
+//! |---|---|
+//! | `start` | from the configuration to a running loop |
+//! | `finder`, `genesis` | where a partition is to be read from; a thread of its own |
+//! | `activate` | from the finder's answer to a partition that is being read |
+//! | `owned`, `sink` | one partition, and its file in progress |
+//! | `batch` | records and partition events as they come: the hot path |
+//! | `rotate` | which files are due, and how they are closed |
+//! | `news` | tips that moved, wishes to go back, commits |
+//! | `targets` | `--exit-at-end`: what has to be reached |
+//!
+//! Only a tip is ever committed. Nothing here waits for the store.
+
+mod activate;
+mod batch;
+mod finder;
+mod genesis;
+mod news;
+mod owned;
+mod rotate;
+mod sink;
+mod start;
+mod targets;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::{Context, Exit, in_full};
+use crate::config::Config;
+use crate::kafka::{Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot};
+use crate::spool::budget::{Budget, Flow};
+use crate::spool::watch::Watch;
+use crate::spool::{Spool, SpoolPartition, tips};
+use crate::sys::signals::Order;
+use crate::types::{TopicName, TopicPartition};
+
+use finder::{Reply, Request};
+use owned::{Active, State};
+use targets::Targets;
+
+pub(crate) use start::run;
+
+/// How long a batch waits for records; also how soon signals and news are noticed.
+const BATCH_WAIT: Duration = Duration::from_millis(100);
+/// How often timers are looked at while records flow.
+const TICK: Duration = Duration::from_millis(200);
+/// How often the spool's size is measured.
+const USAGE_EVERY: Duration = Duration::from_millis(500);
+/// How often the cluster's topics are matched with the patterns.
+const TOPICS_EVERY: Duration = Duration::from_secs(30);
+/// How long a question to the broker may take from the loop.
+const ASK: Duration = Duration::from_secs(5);
+/// How often busy consumers sum up.
+const SUMMARY_EVERY: Duration = Duration::from_mins(1);
+
+/// The consumer process's state.
+struct Loop<'a> {
+    ctx: &'a Context,
+    config: &'a Config,
+    spool: Spool,
+    consumer: Consumer,
+    admin: Admin,
+    group: GroupLookup,
+    topics: start::Topics,
+    partitions: HashMap<TopicPartition, State>,
+    /// Which partition's records bear which slot.
+    slots: HashMap<Slot, TopicPartition>,
+    turn: u64,
+    finder: Sender<Request>,
+    found: Receiver<Reply>,
+    block_target: usize,
+    block_budget: usize,
+    budget: Budget,
+    flow: Flow,
+    watch: Watch,
+    draining: Option<Instant>,
+    at_once: bool,
+    targets: Option<Targets>,
+    /// Partitions that others or we stopped, so that each is reported once.
+    stopped: HashSet<TopicPartition>,
+    summary: Summary,
+}
+
+/// When what is looked at next.
+struct Timers {
+    tick: Instant,
+    usage: Instant,
+    topics: Instant,
+    summary: Instant,
+}
+
+/// What happened since the last summary.
+#[derive(Debug, Default)]
+struct Summary {
+    records: u64,
+    bytes: u64,
+    files: u64,
+}
+
+impl Loop<'_> {
+    fn run(mut self) -> Exit {
+        let now = Instant::now();
+        let mut timers =
+            Timers { tick: now, usage: now, topics: now, summary: now + SUMMARY_EVERY };
+        let mut batch = Batch::with_capacity(batch::MOST);
+        let exit = loop {
+            if let Some(exit) = self.turn(&mut timers, &mut batch) {
+                break exit;
+            }
+        };
+        self.park_all();
+        drop(batch);
+        if !self.consumer.close(ASK) {
+            log::warn!("librdkafka took too long to leave the group; leaving without it");
+        }
+        exit
+    }
+
+    fn turn(&mut self, timers: &mut Timers, batch: &mut Batch) -> Option<Exit> {
+        for order in self.ctx.signals.drain_pending() {
+            self.obey(order);
+        }
+        if self.at_once {
+            return Some(Exit::PARTIAL);
+        }
+        match self.consumer.events(Duration::ZERO) {
+            Ok(events) => {
+                for event in events {
+                    if let Some(exit) = self.event(event) {
+                        return Some(exit);
+                    }
+                }
+            }
+            Err(error) => return Some(fatal(&error)),
+        }
+        loop {
+            match self.found.try_recv() {
+                Ok(reply) => self.answered(reply),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    return Some(Exit::internal(&"the thread that finds positions has ended"));
+                }
+            }
+        }
+        if let Some(exit) = self.timers(timers) {
+            return Some(exit);
+        }
+        if self.flow == Flow::Take && self.draining.is_none() && self.consumer.reading() > 0 {
+            self.take(batch);
+        } else {
+            self.idle();
+        }
+        None
+    }
+
+    fn timers(&mut self, timers: &mut Timers) -> Option<Exit> {
+        let now = Instant::now();
+        if now >= timers.usage {
+            timers.usage = now + USAGE_EVERY;
+            self.measure_spool();
+        }
+        if now >= timers.topics && self.draining.is_none() {
+            timers.topics = now + TOPICS_EVERY;
+            if let Err(error) = self.match_topics() {
+                log::warn!("the cluster's topics can't be listed: {error}");
+                timers.topics = now + ASK;
+            }
+        }
+        if now >= timers.summary {
+            timers.summary = now + SUMMARY_EVERY;
+            self.sum_up();
+        }
+        if now < timers.tick {
+            return None;
+        }
+        timers.tick = now + TICK;
+        self.news();
+        let due = self.due(now);
+        self.rotate(&due);
+        self.commit();
+        self.finished(now)
+    }
+
+    /// Waits until something may have happened, when no records are taken.
+    fn idle(&self) {
+        if let Err(error) = self.watch.wait(BATCH_WAIT, &[]) {
+            log::warn!("{}", in_full(&error));
+            std::thread::sleep(BATCH_WAIT);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Drain => {
+                if self.draining.is_none() {
+                    log::info!("draining: nothing more is fetched; waiting for the uploads");
+                    self.drain();
+                }
+            }
+            Order::AtOnce => self.at_once = true,
+            Order::Rotate => {
+                let all = self.dirty(|_| true);
+                log::info!("rotating {} files in progress, as asked", all.len());
+                self.rotate(&all);
+            }
+            Order::Reload => {}
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = Some(Instant::now() + self.config.main.shutdown_timeout);
+        let read: Vec<_> =
+            self.active().filter(|(_, a)| a.assigned).map(|(tp, _)| tp.clone()).collect();
+        self.unassign(&read);
+        let all = self.dirty(|_| true);
+        self.rotate(&all);
+    }
+
+    fn event(&mut self, event: Event) -> Option<Exit> {
+        match event {
+            Event::Assigned(partitions) => {
+                for tp in partitions {
+                    self.locate(&tp, 0);
+                }
+                self.share_memory();
+            }
+            Event::Revoked { partitions, lost } => {
+                for tp in &partitions {
+                    self.revoked(tp, lost);
+                }
+                self.share_memory();
+            }
+            Event::Committed(answers) => self.committed(answers),
+            Event::AllBrokersDown { text } => log::warn!("no broker can be reached: {text}"),
+            Event::Error { fatal: true, code, text } => {
+                log::error!("the Kafka client can't go on: {text} ({})", code.0);
+                return Some(Exit(code_exit(code)));
+            }
+            Event::Error { code, text, .. } => log::warn!("Kafka client: {text} ({})", code.0),
+        }
+        None
+    }
+
+    fn active(&self) -> impl Iterator<Item = (&TopicPartition, &Active)> {
+        self.partitions.iter().filter_map(|(tp, state)| match state {
+            State::Active(active) => Some((tp, &**active)),
+            State::Finding { .. } | State::Stopped => None,
+        })
+    }
+
+    fn active_mut(&mut self, tp: &TopicPartition) -> Option<&mut Active> {
+        match self.partitions.get_mut(tp) {
+            Some(State::Active(active)) => Some(active),
+            _ => None,
+        }
+    }
+
+    fn unassign(&mut self, tps: &[TopicPartition]) {
+        if tps.is_empty() {
+            return;
+        }
+        if let Err(error) = self.consumer.unassign(tps) {
+            log::error!("librdkafka does not let go of {} partitions: {error}", tps.len());
+        }
+        self.slots.retain(|_, tp| !tps.contains(tp));
+        for tp in tps {
+            if let Some(active) = self.active_mut(tp) {
+                active.assigned = false;
+            }
+        }
+    }
+
+    /// Has the finder look where `tp` goes on. Its file in progress waits for the answer.
+    fn locate(&mut self, tp: &TopicPartition, short_logs: u32) {
+        self.turn += 1;
+        let turn = self.turn;
+        self.partitions.insert(tp.clone(), State::Finding { turn, short_logs });
+        let _ = self.finder.send(Request::Find { tp: tp.clone(), turn });
+    }
+
+    /// Something about the partition's position is not as it was thought: begins anew from what
+    /// chain, spool and broker say.
+    fn relocate(&mut self, tp: &TopicPartition, why: &str) {
+        log::info!("{tp}: looking again where to read from: {why}");
+        self.let_go(tp);
+        self.locate(tp, 0);
+    }
+
+    /// Stops reading and leaves the file in progress where it can be continued.
+    fn let_go(&mut self, tp: &TopicPartition) {
+        if let Some(active) = self.active_mut(tp)
+            && let Err(error) = active.park()
+        {
+            log::warn!("{tp}: {}", in_full(&error));
+        }
+        self.unassign(std::slice::from_ref(tp));
+    }
+
+    fn revoked(&mut self, tp: &TopicPartition, lost: bool) {
+        let _ = self.finder.send(Request::Forget(tp.clone()));
+        self.let_go(tp);
+        self.partitions.remove(tp);
+        let how = if lost { " (too late: others may read it already)" } else { "" };
+        log::info!("revoked {tp}{how}");
+    }
+
+    /// The partition needs the operator; the others go on.
+    fn stop(&mut self, tp: &TopicPartition, why: &str) {
+        self.let_go(tp);
+        self.partitions.insert(tp.clone(), State::Stopped);
+        if self.stopped.insert(tp.clone()) {
+            log::error!("stopped {tp}: {why}");
+        }
+        if let Err(error) = tips::write_stop(&self.spool, &SpoolPartition::of(tp), why) {
+            log::warn!("{tp}: {}", in_full(&error));
+        }
+    }
+
+    fn park_all(&mut self) {
+        for (tp, state) in &mut self.partitions {
+            if let State::Active(active) = state
+                && let Err(error) = active.park()
+            {
+                log::warn!("{tp}: {}", in_full(&error));
+            }
+        }
+    }
+
+    /// Stops taking records while the spool is full; then its largest file has to go on.
+    fn measure_spool(&mut self) {
+        let usage = match self.spool.usage() {
+            Ok(usage) => usage,
+            Err(error) => {
+                log::error!("{}; nothing is fetched meanwhile", in_full(&error));
+                self.flow = Flow::Pause;
+                return;
+            }
+        };
+        let flow = self.budget.flow(usage, self.flow);
+        if flow != self.flow {
+            self.flow = flow;
+            match flow {
+                Flow::Pause => log::warn!(
+                    "the spool is full: {usage} bytes; nothing is fetched until it is below {}",
+                    self.budget.resume_below()
+                ),
+                Flow::Take => log::info!("the spool has room again: {usage} bytes; fetching"),
+            }
+        }
+        if flow == Flow::Pause
+            && let Some(largest) = self.largest()
+        {
+            self.rotate(&[largest]);
+        }
+    }
+
+    /// Blocks get smaller as partitions get more, so that their sum stays within the budget.
+    fn share_memory(&mut self) {
+        let share = self.block_budget / self.partitions.len().max(1);
+        self.block_target = share.clamp(batch::BLOCK_MIN, batch::BLOCK_MAX);
+    }
+
+    fn match_topics(&mut self) -> Result<(), KafkaError> {
+        let all = self.admin.topics(ASK)?;
+        let matching = self.topics.matching(all);
+        if matching != self.topics.subscribed {
+            log::info!("subscribing to {} topics: {}", matching.len(), names(&matching));
+            self.consumer.subscribe(&matching)?;
+            self.topics.subscribed = matching;
+        }
+        Ok(())
+    }
+
+    fn sum_up(&mut self) {
+        let Summary { records, bytes, files } = std::mem::take(&mut self.summary);
+        if records > 0 {
+            log::info!(
+                "in the last minute: {records} records, {bytes} bytes read; {files} files rotated"
+            );
+        }
+    }
+}
+
+/// A handful of names, for the log.
+fn names(topics: &[TopicName]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = topics.iter().take(SHOWN).map(TopicName::as_str).collect();
+    let more = if topics.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn fatal(error: &KafkaError) -> Exit {
+    log::error!("the Kafka client can't go on: {error}");
+    Exit(error.code().map_or(70, code_exit))
+}
+
+const fn code_exit(code: Code) -> u8 {
+    match code {
+        Code::AUTHENTICATION
+        | Code::TOPIC_AUTHORIZATION_FAILED
+        | Code::GROUP_AUTHORIZATION_FAILED => 77,
+        _ => 70,
+    }
+}

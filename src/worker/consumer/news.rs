@@ -1,0 +1,126 @@
+//! News from the uploaders: tips that moved, files that have to be read again, partitions that
+//! stopped; and what the group is told of it.
+//!
+//! Only partitions that wait for an upload are looked at; the others have nothing to learn.
+
+use std::time::Duration;
+
+use super::owned::State;
+use super::{Loop, in_full};
+use crate::chain::CommitNote;
+use crate::chain::follow::Reaction;
+use crate::kafka::{Commit, KafkaError};
+use crate::spool::{SpoolPartition, tips};
+use crate::types::{Offset, TopicPartition};
+
+impl Loop<'_> {
+    /// Looks at what changed under `tips/`.
+    pub(super) fn news(&mut self) {
+        let waiting: Vec<_> = self
+            .active()
+            .filter(|(_, active)| !active.follower.settled())
+            .map(|(tp, _)| tp.clone())
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let rewinds = tips::rewinds(&self.spool).unwrap_or_else(|error| {
+            log::warn!("{}", in_full(&error));
+            Vec::new()
+        });
+        for tp in waiting {
+            let partition = SpoolPartition::of(&tp);
+            if let Some(rewind) = rewinds.iter().find(|rewind| rewind.partition == partition) {
+                let why = tips::rewind_reason(&self.spool, rewind);
+                self.wish(&tp, rewind.to, &why);
+                continue;
+            }
+            match tips::read(&self.spool, &partition) {
+                Ok(Some(tip)) => self.tip_moved(&tp, tip.position),
+                Ok(None) => {}
+                Err(error) => log::warn!("{tp}: {}", in_full(&error)),
+            }
+            if let Ok(Some(stopped)) = tips::read_stop(&self.spool, &partition) {
+                self.stop(&tp, &stopped.reason);
+            }
+        }
+    }
+
+    fn tip_moved(&mut self, tp: &TopicPartition, position: crate::chain::Position) {
+        let Some(active) = self.active_mut(tp) else { return };
+        match active.follower.tip_moved(position) {
+            Reaction::None => {}
+            Reaction::Commit => self.ctx.reporter.useful(),
+            Reaction::Restart(to) => {
+                self.relocate(tp, &format!("somebody else moved the chain's tip to {to}"));
+            }
+        }
+    }
+
+    /// A local file was lost, at `to`.
+    fn wish(&mut self, tp: &TopicPartition, to: Offset, why: &str) {
+        let Some(active) = self.active_mut(tp) else { return };
+        match active.follower.rewind(to) {
+            Reaction::Restart(_) => self.relocate(tp, why),
+            // Of another time: the next assignment forgets it.
+            Reaction::None | Reaction::Commit => {}
+        }
+    }
+
+    /// Commits tips that the group does not know yet.
+    pub(super) fn commit(&mut self) {
+        let mut commits = Vec::new();
+        for (tp, state) in &mut self.partitions {
+            let State::Active(active) = state else { continue };
+            if let Some(position) = active.commit_due().copied() {
+                active.commit_sent = Some(position.tip);
+                commits.push(Commit {
+                    partition: tp.clone(),
+                    offset: position.tip,
+                    leader_epoch: position.leader_epoch,
+                    metadata: CommitNote::new(position, active.identity.topic_id).to_text(),
+                });
+            }
+        }
+        if let Err(error) = self.consumer.commit(&commits) {
+            log::warn!("{} tips could not be committed: {error}", commits.len());
+            for commit in &commits {
+                self.uncommitted(&commit.partition);
+            }
+        }
+    }
+
+    /// The broker's answers to commits. One that failed is sent again with the next tick.
+    pub(super) fn committed(
+        &mut self,
+        answers: Vec<(TopicPartition, Offset, Result<(), KafkaError>)>,
+    ) {
+        for (tp, offset, answer) in answers {
+            match answer {
+                Ok(()) => {
+                    log::debug!("committed {tp} at {offset}");
+                    if let Some(active) = self.active_mut(&tp) {
+                        active.commit_done = Some(offset);
+                    }
+                }
+                Err(error) => {
+                    log::warn!("{tp}: tip {offset} was not committed: {error}; trying again");
+                    self.uncommitted(&tp);
+                }
+            }
+        }
+    }
+
+    fn uncommitted(&mut self, tp: &TopicPartition) {
+        if let Some(active) = self.active_mut(tp) {
+            active.commit_sent = None;
+        }
+    }
+
+    /// Looks again where to read from, but not at once.
+    pub(super) fn relocate_later(&mut self, tp: &TopicPartition, why: &str) {
+        log::info!("{tp}: {why}; looking again in a moment");
+        self.let_go(tp);
+        self.relocate_after(tp, Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,101 @@
+//! Which files in progress are due, and how they are closed.
+//!
+//! Before files are closed the broker is asked for their topics' ids: a topic that was recreated
+//! while its partition was being read must not leak into the old topic's chain
+//! (`docs/decisions/0004-topic-identity.md`).
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use super::owned::{Active, State};
+use super::sink::{Rotation, SinkError};
+use super::{ASK, Loop, in_full};
+use crate::spool::age::Stamp;
+use crate::spool::stage::Placed;
+use crate::types::{TopicId, TopicName, TopicPartition};
+
+impl Loop<'_> {
+    /// Partitions whose file is large enough, old enough, or has been quiet long enough.
+    pub(super) fn due(&self, now: Instant) -> Vec<TopicPartition> {
+        let settings = &self.config.consumer;
+        let largest = settings.max_file_bytes.get();
+        self.dirty(|active| {
+            let old = active.dirty_since().is_some_and(|since| now - since >= settings.max_age);
+            let quiet = settings
+                .max_idle
+                .is_some_and(|idle| active.quiet_since().is_some_and(|since| now - since >= idle));
+            old || quiet || active.in_progress_bytes() >= largest || active.target_reached
+        })
+    }
+
+    /// Partitions with something to rotate that satisfy `which`.
+    pub(super) fn dirty(&self, which: impl Fn(&Active) -> bool) -> Vec<TopicPartition> {
+        let due = self.active().filter(|(_, active)| active.is_dirty() && which(active));
+        due.map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// The largest file in progress: what a full spool has rotated.
+    pub(super) fn largest(&self) -> Option<TopicPartition> {
+        let dirty = self.active().filter(|(_, a)| a.is_dirty());
+        dirty.max_by_key(|(_, a)| a.in_progress_bytes()).map(|(tp, _)| tp.clone())
+    }
+
+    /// Closes the files in progress of `tps`. If the broker does not answer, nothing is closed.
+    pub(super) fn rotate(&mut self, tps: &[TopicPartition]) {
+        let due: Vec<_> = self
+            .active()
+            .filter(|(tp, active)| active.is_dirty() && tps.contains(tp))
+            .map(|(tp, _)| tp.clone())
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let topics: BTreeSet<_> = due.iter().map(|tp| tp.topic.clone()).collect();
+        let topics: Vec<_> = topics.into_iter().collect();
+        let answers = match self.admin.topic_ids(&topics, ASK) {
+            Ok(answers) => answers,
+            Err(error) => {
+                log::warn!("{} files can't be rotated now: {error}", due.len());
+                return;
+            }
+        };
+        // Of a topic that is gone nothing can follow: what was read is its end.
+        let ids: HashMap<TopicName, TopicId> =
+            answers.into_iter().filter_map(|(topic, id)| Some((topic, id.ok()?))).collect();
+        for tp in due {
+            let id = ids.get(&tp.topic).copied().unwrap_or(TopicId::UNKNOWN);
+            self.rotate_one(&tp, id);
+        }
+    }
+
+    fn rotate_one(&mut self, tp: &TopicPartition, id: TopicId) {
+        let Some(State::Active(active)) = self.partitions.get_mut(tp) else { return };
+        if !active.identity.topic_id.agrees_with(id) {
+            log::warn!("{tp}: its file in progress is dropped: records of both may be in it");
+            if let Some(sink) = active.sink.take()
+                && let Err(error) = sink.discard()
+            {
+                log::warn!("{tp}: {}", in_full(&error));
+            }
+            self.relocate(tp, "its topic was deleted and created again");
+            return;
+        }
+        let rotated = Stamp::now()
+            .map_err(SinkError::from)
+            .and_then(|stamp| active.rotate(&self.spool, &stamp, Instant::now()));
+        match rotated {
+            Ok(Rotation { range, records, bytes, placed }) => {
+                self.summary.files += 1;
+                let kept = match placed {
+                    Placed::Ours(_) => "",
+                    Placed::Theirs(_) => " (another writer's file of this range is kept)",
+                };
+                log::info!("rotated {tp} {range}: {records} records, {bytes} bytes{kept}");
+            }
+            Err(error) => {
+                log::error!("{tp}: {}", in_full(&error));
+                self.relocate_later(tp, "its file could not be closed");
+            }
+        }
+    }
+}

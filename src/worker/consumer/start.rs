@@ -1,0 +1,204 @@
+//! From the configuration to a running consumer.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::finder::Finder;
+use super::genesis::Genesis;
+use super::targets::Targets;
+use super::{ASK, Loop, Summary, batch, fatal};
+use crate::config::{Config, OnTopicRecreated, Pattern};
+use crate::kafka::{Admin, ClientSettings, Consumer, ConsumerSettings, PatternSpec, Patterns};
+use crate::spool::budget::{Budget, Flow, Limits};
+use crate::spool::watch::{Interest, Watch};
+use crate::spool::{Spool, Stage};
+use crate::sys::signals::Stop;
+use crate::types::TopicName;
+use crate::worker::backoff::Backoff;
+use crate::worker::chain_io::ChainIo;
+use crate::worker::{Context, Exit, START_PATIENCE, archive, in_full, runtime};
+
+/// Of the memory for all processes, consumers get this share together: half for what librdkafka
+/// has fetched, a quarter for blocks; the rest is for the process itself.
+const SHARE: u64 = 2;
+
+/// Which topics are archived.
+pub(super) struct Topics {
+    patterns: Patterns,
+    pub(super) subscribed: Vec<TopicName>,
+}
+
+impl Topics {
+    /// Those of `all` that match, sorted.
+    pub(super) fn matching(&self, all: Vec<(TopicName, i32)>) -> Vec<TopicName> {
+        let mut names: Vec<_> =
+            all.into_iter().map(|(name, _)| name).filter(|n| self.patterns.matches(n)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(super) const fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+}
+
+/// Consumes until told to stop, or until the targets are reached.
+pub(crate) fn run(ctx: &Context) -> Exit {
+    match open(ctx) {
+        Ok(ready) => ready.run(),
+        Err(exit) => exit,
+    }
+}
+
+fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
+    let config = &*ctx.config;
+    let spool = Spool::open(&config.main.working_directory).map_err(Exit::spool)?;
+    if ctx.index == 0
+        && let Err(error) = spool.sweep()
+    {
+        log::warn!("{}", in_full(&error));
+    }
+    let budget = Budget::new(Limits {
+        spool_max_bytes: config.main.spool_max_bytes.get(),
+        max_file_bytes: config.consumer.max_file_bytes.get(),
+        compressors: config.compression.workers.into(),
+    })
+    .map_err(Exit::config)?;
+    let memory =
+        config.main.memory_max_bytes.get() / SHARE / u64::from(config.consumer.processes.max(1));
+    let settings = settings(config, ctx.index, memory / 2);
+    let consumer = Consumer::new(&settings).map_err(Exit::config)?;
+    let admin = consumer.admin();
+    reach_broker(ctx, &admin)?;
+    let patterns = || patterns(config);
+    let topics = Topics { patterns: patterns()?, subscribed: Vec::new() };
+    let (finder, requests) = mpsc::channel();
+    let (replies, found) = mpsc::channel();
+    let rooms = Rooms {
+        admin: consumer.admin(),
+        group: consumer.group(),
+        spool: spool.clone(),
+        genesis: Genesis::new(config, patterns()?),
+        config: ctx.config.clone(),
+    };
+    std::thread::Builder::new()
+        .name("finder".to_owned())
+        .spawn(move || find(rooms, &requests, &replies))
+        .map_err(|e| Exit::internal(&format!("can't start a thread: {e}")))?;
+    let targets = if ctx.exit_at_end {
+        let targets = Targets::ask(&admin, &topics, config.consumer.isolation);
+        Some(targets.map_err(|error| fatal(&error))?)
+    } else {
+        None
+    };
+    ctx.reporter.up();
+    Ok(Loop {
+        ctx,
+        config,
+        watch: Watch::new(&spool, &[Interest::Arrivals(Stage::Tips)]),
+        group: consumer.group(),
+        spool,
+        consumer,
+        admin,
+        topics,
+        partitions: HashMap::new(),
+        slots: HashMap::new(),
+        turn: 0,
+        finder,
+        found,
+        block_target: batch::BLOCK_MAX,
+        block_budget: usize::try_from(memory / 4).unwrap_or(usize::MAX),
+        budget,
+        flow: Flow::Take,
+        draining: None,
+        at_once: false,
+        targets,
+        stopped: HashSet::new(),
+        summary: Summary::default(),
+    })
+}
+
+/// What goes into the finder's thread.
+struct Rooms {
+    admin: Admin,
+    group: crate::kafka::GroupLookup,
+    spool: Spool,
+    genesis: Genesis,
+    config: std::sync::Arc<Config>,
+}
+
+fn find(
+    rooms: Rooms,
+    requests: &mpsc::Receiver<super::finder::Request>,
+    replies: &mpsc::Sender<super::finder::Reply>,
+) {
+    let Ok(runtime) = runtime() else { return };
+    let Rooms { admin, group, spool, genesis, config } = rooms;
+    // Should it fail, it has said so, and the loop notices that nobody answers any more.
+    let Ok(store) = runtime.block_on(archive::open(&config.archive.target)) else { return };
+    let new_chains = config.consumer.on_topic_recreated == OnTopicRecreated::NewChain;
+    let finder = Finder {
+        admin,
+        group,
+        io: ChainIo::new(store, new_chains),
+        spool,
+        isolation: config.consumer.isolation,
+        suffix: config.suffix(),
+        genesis,
+    };
+    finder.run(&runtime, requests, replies);
+}
+
+/// Waits for the cluster, half a minute at most.
+fn reach_broker(ctx: &Context, admin: &Admin) -> Result<(), Exit> {
+    let give_up = Instant::now() + START_PATIENCE;
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
+    loop {
+        let Err(error) = admin.topics(ASK) else { return Ok(()) };
+        if ctx.stop() != Stop::No {
+            return Err(Exit::DONE);
+        }
+        if Instant::now() >= give_up {
+            let bootstrap = &ctx.config.consumer.bootstrap;
+            log::error!(
+                "no broker answers at \"{bootstrap}\": {error}; check [consumer] kafka_bootstrap, \
+                 the network, and [kafka] security.protocol"
+            );
+            return Err(Exit(69));
+        }
+        std::thread::sleep(backoff.next());
+    }
+}
+
+fn settings(config: &Config, index: usize, queue_bytes: u64) -> ConsumerSettings {
+    let instance = &config.main.instance;
+    ConsumerSettings {
+        client: ClientSettings {
+            bootstrap: config.consumer.bootstrap.clone(),
+            client_id: format!("kafkatos3-{instance}-{index}"),
+            extra: config.kafka.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        },
+        group: config.consumer.group.clone(),
+        group_instance_id: config
+            .consumer
+            .group_instance_id
+            .as_ref()
+            .map(|id| format!("{id}-{index}")),
+        isolation: config.consumer.isolation,
+        queue_bytes,
+    }
+}
+
+fn patterns(config: &Config) -> Result<Patterns, Exit> {
+    let specs = |list: &[Pattern]| -> Vec<PatternSpec> {
+        list.iter()
+            .map(|pattern| match pattern {
+                Pattern::Exact(topic) => PatternSpec::Exact(topic.clone()),
+                Pattern::Regex(regex) => PatternSpec::Regex(regex.clone()),
+            })
+            .collect()
+    };
+    let topics = &config.consumer.topics;
+    Patterns::compile(&specs(&topics.whitelist), &specs(&topics.blacklist)).map_err(Exit::config)
+}

@@ -1,0 +1,154 @@
+//! `--exit-at-end`: everything that was there at the start, and whether it is archived.
+//!
+//! A target is a partition's end at the start (the last stable offset under read_committed). It is
+//! reached when the group has committed a tip at or behind it: only tips are committed, by
+//! whichever member owns the partition, whoever wrote the files.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::owned::State;
+use super::start::Topics;
+use super::{ASK, Exit, Loop};
+use crate::chain::CommitNote;
+use crate::kafka::{Admin, KafkaError, Spec};
+use crate::spool::{SpoolPartition, tips};
+use crate::types::{Isolation, Offset, Partition, TopicPartition};
+
+/// How often the group is asked what has been committed.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// Partitions that are not archived up to their targets yet.
+#[derive(Debug)]
+pub(super) struct Targets {
+    left: HashMap<TopicPartition, Offset>,
+    ask_at: Instant,
+}
+
+impl Targets {
+    /// The ends of all partitions that match, now.
+    pub(super) fn ask(
+        admin: &Admin,
+        topics: &Topics,
+        isolation: Isolation,
+    ) -> Result<Self, KafkaError> {
+        let mut wanted = Vec::new();
+        for (topic, partitions) in admin.topics(ASK)? {
+            if topics.patterns().matches(&topic) {
+                let numbers = (0..i64::from(partitions)).filter_map(|n| Partition::new(n).ok());
+                let tps = numbers.map(|number| TopicPartition::new(topic.clone(), number));
+                wanted.extend(tps.map(|tp| (tp, Spec::Latest)));
+            }
+        }
+        let mut left = HashMap::new();
+        for (tp, end) in admin.list_offsets(&wanted, isolation, ASK * 6)? {
+            left.insert(tp, end?);
+        }
+        log::info!("archiving up to the present end of {} partitions, then leaving", left.len());
+        Ok(Self { left, ask_at: Instant::now() })
+    }
+}
+
+impl Loop<'_> {
+    /// Whether reading `tp` from `next` on is of no use for the target.
+    pub(super) fn target_met(&self, tp: &TopicPartition, next: Offset) -> bool {
+        let Some(targets) = &self.targets else { return false };
+        targets.left.get(tp).is_none_or(|target| next >= *target)
+    }
+
+    /// Says that this process is done: drained, or all targets are reached.
+    pub(super) fn finished(&mut self, now: Instant) -> Option<Exit> {
+        if let Some(deadline) = self.draining {
+            return self.drained(now, deadline);
+        }
+        self.stop_at_targets();
+        let targets = self.targets.as_mut()?;
+        if now < targets.ask_at {
+            return None;
+        }
+        targets.ask_at = now + ASK_EVERY;
+        self.forget_reached();
+        let left = self.targets.as_ref().map_or(0, |targets| targets.left.len());
+        if left == 0 {
+            log::info!("everything that was there at the start is archived");
+            return Some(Exit::DONE);
+        }
+        self.all_stopped()
+    }
+
+    /// Stops reading partitions that were read up to their target; their files are due.
+    fn stop_at_targets(&mut self) {
+        let Some(targets) = &self.targets else { return };
+        let read_up: Vec<_> = self
+            .active()
+            .filter(|(tp, active)| {
+                !active.target_reached
+                    && targets.left.get(tp).is_none_or(|target| active.next >= *target)
+            })
+            .map(|(tp, _)| tp.clone())
+            .collect();
+        for tp in &read_up {
+            if let Some(active) = self.active_mut(tp) {
+                active.target_reached = true;
+            }
+        }
+        self.unassign(&read_up);
+    }
+
+    fn forget_reached(&mut self) {
+        let Some(targets) = &mut self.targets else { return };
+        let asked: Vec<_> = targets.left.keys().cloned().collect();
+        let committed = match self.group.committed(&asked, ASK) {
+            Ok(committed) => committed,
+            Err(error) => {
+                log::warn!("the group's offsets are not to be had: {error}; asking again");
+                return;
+            }
+        };
+        for (tp, committed) in committed {
+            let tip = committed.filter(|c| CommitNote::parse(&c.metadata).is_some());
+            let reached = tip.zip(targets.left.get(&tp)).is_some_and(|(c, end)| c.offset >= *end);
+            if reached {
+                targets.left.remove(&tp);
+            }
+        }
+    }
+
+    /// If nothing is left but partitions that need the operator.
+    fn all_stopped(&self) -> Option<Exit> {
+        let left: HashSet<_> = self.targets.as_ref()?.left.keys().collect();
+        let stopped = |tp: &&TopicPartition| {
+            matches!(self.partitions.get(*tp), Some(State::Stopped))
+                || tips::read_stop(&self.spool, &SpoolPartition::of(tp)).is_ok_and(|s| s.is_some())
+        };
+        if !left.iter().all(stopped) {
+            return None;
+        }
+        for tp in left {
+            let why = tips::read_stop(&self.spool, &SpoolPartition::of(tp)).ok().flatten();
+            log::error!("not archived: {tp}: {}", why.map_or_else(String::new, |s| s.reason));
+        }
+        Some(Exit::PARTIAL)
+    }
+
+    fn drained(&mut self, now: Instant, deadline: Instant) -> Option<Exit> {
+        let waiting: Vec<_> = self
+            .active()
+            .filter(|(_, active)| !active.is_settled())
+            .map(|(tp, _)| tp.clone())
+            .collect();
+        if waiting.is_empty() {
+            log::info!("drained: the group's offsets are the chains' tips");
+            return Some(Exit::DONE);
+        }
+        if now < deadline {
+            return None;
+        }
+        log::warn!(
+            "shutdown_timeout is over: {} partitions wait for their uploads; the spool keeps what \
+             was rotated, the rest is read again",
+            waiting.len()
+        );
+        Some(Exit::PARTIAL)
+    }
+}

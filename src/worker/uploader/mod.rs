@@ -1,0 +1,188 @@
+//! The uploader: publishes packed files, partition by partition in offset order, and tells the
+//! consumers where each chain's tip is.
+//!
+//! Different partitions go up at once; of one partition, one file after the other, under the
+//! partition's lock. What to do with a file is `chain::publish`'s decision; `partition` carries it
+//! out. A store that fails is asked again, slower each time; the files wait in the spool.
+
+mod local;
+mod partition;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::{self, Either, LocalBoxFuture};
+use futures_util::stream::FuturesUnordered;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::chain_io::ChainIo;
+use super::{Context, Exit, archive, in_full};
+use crate::config::OnTopicRecreated;
+use crate::spool::watch::{self, Watch};
+use crate::spool::{FileName, Spool, SpoolError, SpoolPartition, Stage};
+use crate::sys::signals::Stop;
+use partition::{PartitionState, Shared, Turn};
+
+/// How many partitions go up at once from one process.
+const PARALLEL: usize = 8;
+
+/// Uploads until told to stop; with 0 consumers and `--exit-at-end`, until nothing is left.
+pub(crate) fn run(ctx: &Context) -> Exit {
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
+    };
+    runtime.block_on(async {
+        match Uploader::open(ctx).await {
+            Ok(mut uploader) => uploader.run().await,
+            Err(exit) => exit,
+        }
+    })
+}
+
+struct Uploader<'a> {
+    ctx: &'a Context,
+    shared: Arc<Shared>,
+    watch: Watch,
+    /// What is known of partitions; `None` while one is being worked on.
+    states: HashMap<SpoolPartition, Option<PartitionState>>,
+    busy: FuturesUnordered<LocalBoxFuture<'static, (SpoolPartition, PartitionState)>>,
+}
+
+impl<'a> Uploader<'a> {
+    async fn open(ctx: &'a Context) -> Result<Self, Exit> {
+        let config = &ctx.config;
+        let spool = Spool::open(&config.main.working_directory).map_err(Exit::spool)?;
+        let store = archive::open(&config.archive.target).await?;
+        super::self_test(&*store, &ctx.signals).await?;
+        let new_chains = config.consumer.on_topic_recreated == OnTopicRecreated::NewChain;
+        let shared = Shared::new(ctx, spool.clone(), ChainIo::new(store, new_chains))?;
+        ctx.reporter.up();
+        Ok(Self {
+            ctx,
+            shared: Arc::new(shared),
+            watch: Watch::new(&spool, &[watch::Interest::Arrivals(Stage::Compressed)]),
+            states: HashMap::new(),
+            busy: FuturesUnordered::new(),
+        })
+    }
+
+    async fn run(&mut self) -> Exit {
+        loop {
+            if self.ctx.stop() != Stop::No {
+                return self.leave().await;
+            }
+            let next_scan = match self.start_work() {
+                Ok(wait) => wait,
+                Err(error) => {
+                    log::error!("{}", in_full(&error));
+                    Duration::from_secs(5)
+                }
+            };
+            if self.busy.is_empty()
+                && self.ctx.empties_spool()
+                && let Some(exit) = self.finished()
+            {
+                return exit;
+            }
+            self.wait(next_scan).await;
+        }
+    }
+
+    /// Lets what is under way finish.
+    async fn leave(&mut self) -> Exit {
+        while let Some((partition, state)) = self.busy.next().await {
+            self.states.insert(partition, Some(state));
+            if self.ctx.stop() == Stop::AtOnce {
+                break;
+            }
+        }
+        Exit::DONE
+    }
+
+    /// Nothing left but what stopped.
+    fn finished(&self) -> Option<Exit> {
+        let spool = &self.shared.spool;
+        let (rotated, compressed) = (spool.rotated().ok()?, spool.compressed().ok()?);
+        if rotated.is_empty() && compressed.is_empty() {
+            return Some(Exit::DONE);
+        }
+        let stopped = |partition: &SpoolPartition| matches!(self.states.get(partition), Some(Some(state)) if state.is_stopped());
+        let mut left = rotated.iter().chain(&compressed).map(|file| &file.name.partition);
+        left.all(stopped).then_some(Exit::PARTIAL)
+    }
+
+    /// Starts on partitions that have files and are not busy; returns when to look again.
+    fn start_work(&mut self) -> Result<Duration, SpoolError> {
+        let now = Instant::now();
+        let mut wait = self.ctx.config.upload.check_interval;
+        let mut groups: Vec<(SpoolPartition, Vec<FileName>)> = Vec::new();
+        for file in self.shared.spool.compressed()? {
+            match groups.last_mut() {
+                Some((partition, files)) if *partition == file.name.partition => {
+                    files.push(file.name);
+                }
+                _ => groups.push((file.name.partition.clone(), vec![file.name])),
+            }
+        }
+        for (partition, files) in groups {
+            if self.busy.len() >= PARALLEL {
+                break;
+            }
+            let slot = self
+                .states
+                .entry(partition.clone())
+                .or_insert_with(|| Some(PartitionState::default()));
+            let Some(state) = slot.take() else { continue };
+            match state.due_in(now) {
+                Some(Duration::ZERO) => {
+                    let turn = Turn { shared: self.shared.clone(), partition, state, files };
+                    self.busy.push(Box::pin(turn.run()));
+                }
+                later => {
+                    wait = wait.min(later.unwrap_or(wait));
+                    *slot = Some(state);
+                }
+            }
+        }
+        Ok(wait)
+    }
+
+    /// Until a partition is done, a file or a signal comes, or it is time for the next scan.
+    async fn wait(&mut self, next_scan: Duration) {
+        let woken = readable(self.watch.fd());
+        let signal = readable(Some(self.ctx.signals.as_fd()));
+        let outside = future::select(Box::pin(woken), Box::pin(signal));
+        let outside = tokio::time::timeout(next_scan, outside);
+        let done = async {
+            match self.busy.next().await {
+                Some(done) => done,
+                None => future::pending().await,
+            }
+        };
+        let finished = match future::select(Box::pin(outside), Box::pin(done)).await {
+            Either::Left(_) => None,
+            Either::Right((done, _)) => Some(done),
+        };
+        self.watch.drain();
+        if let Some((partition, state)) = finished {
+            self.states.insert(partition, Some(state));
+        }
+    }
+}
+
+/// Waits until a descriptor can be read from; for ever, if it can't be watched (then the scan
+/// interval is what is left).
+async fn readable(fd: Option<BorrowedFd<'_>>) {
+    #[expect(unsafe_code, reason = "the descriptor must not be closed while it is registered")]
+    // SAFETY: it is borrowed for longer than the registration lives, so nobody closes it.
+    let watched = fd.map(|fd| unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) });
+    match watched {
+        Some(Ok(fd)) => drop(fd.readable().await),
+        Some(Err(_)) | None => future::pending().await,
+    }
+}

@@ -1,0 +1,350 @@
+//! One partition's turn: its packed files are offered to the chain in offset order, and what the
+//! chain's machine asks for is carried out, until nothing more can be done now.
+
+use std::io::BufWriter;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::local::LocalObject;
+use crate::chain::Stop;
+use crate::chain::locate::{Hints, Outcome};
+use crate::chain::publish::{Action, LocalFile, Publisher, SealAction};
+use crate::codec::{self, Container, Level};
+use crate::meta::ObjectMeta;
+use crate::spool::age::Stamp;
+use crate::spool::recovery;
+use crate::spool::stage::{Compressed, Placed};
+use crate::spool::tips::{self, TipFile};
+use crate::spool::{FileName, PartitionLock, Spool, SpoolError, SpoolPartition, Taken};
+use crate::store::StoreError;
+use crate::store::names::ChainId;
+use crate::supervisor::Reporter;
+use crate::types::{Suffix, TopicPartition};
+use crate::worker::backoff::Backoff;
+use crate::worker::chain_io::ChainIo;
+use crate::worker::pack::{PackError, level, repack};
+use crate::worker::{Context, Exit, in_full};
+
+/// What all partitions share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) spool: Spool,
+    io: ChainIo,
+    configured: Suffix,
+    level: Level,
+    publish_deadline: Duration,
+    reporter: Reporter,
+}
+
+impl Shared {
+    pub(super) fn new(ctx: &Context, spool: Spool, io: ChainIo) -> Result<Self, Exit> {
+        let config = &ctx.config;
+        let configured = config.suffix();
+        Ok(Self {
+            spool,
+            io,
+            configured,
+            level: level(config)?,
+            reporter: ctx.reporter.clone(),
+            publish_deadline: config.archive.publish_deadline,
+        })
+    }
+}
+
+/// What a process remembers of a partition between its turns.
+#[derive(Debug)]
+pub(super) struct PartitionState {
+    chain: Option<(ChainId, Publisher)>,
+    backoff: Backoff,
+    retry_at: Option<Instant>,
+    stopped: bool,
+}
+
+impl Default for PartitionState {
+    fn default() -> Self {
+        let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        Self { chain: None, backoff, retry_at: None, stopped: false }
+    }
+}
+
+impl PartitionState {
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// How long to wait before its next turn; `None` if it needs the operator.
+    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
+        if self.stopped {
+            return None;
+        }
+        Some(self.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now)))
+    }
+}
+
+/// Why a turn ended before its files did.
+#[derive(Debug, thiserror::Error)]
+enum TurnError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("can't be packed: {0}")]
+    Pack(#[from] PackError),
+    #[error("can't be packed: {0}")]
+    Codec(#[from] codec::CodecError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("the archive has no chain for it yet")]
+    NoChain,
+    #[error("the create was not confirmed, and nothing stands there")]
+    Unconfirmed,
+    #[error("{0}")]
+    Stop(Stop),
+}
+
+/// One turn.
+pub(super) struct Turn {
+    pub(super) shared: Arc<Shared>,
+    pub(super) partition: SpoolPartition,
+    pub(super) state: PartitionState,
+    pub(super) files: Vec<FileName>,
+}
+
+/// How to go on after a file.
+enum Next {
+    File,
+    /// The files behind it don't join any more.
+    DropRest,
+    /// Nothing more can be done now.
+    Enough,
+}
+
+impl Turn {
+    pub(super) async fn run(mut self) -> (SpoolPartition, PartitionState) {
+        match self.files().await {
+            Ok(()) => {
+                self.state.backoff.reset();
+                self.state.retry_at = None;
+            }
+            Err(error) => self.failed(&error),
+        }
+        (self.partition, self.state)
+    }
+
+    fn failed(&mut self, error: &TurnError) {
+        let name = self.files.first().map_or_else(String::new, ToString::to_string);
+        if let TurnError::Stop(stop) = error {
+            self.state.stopped = true;
+            log::error!("{name}: stopped: {stop}");
+            return;
+        }
+        let wait = self.state.backoff.next();
+        self.state.retry_at = Some(Instant::now() + wait);
+        log::warn!(
+            "{name}: not published: {}; trying again in {:.1} s",
+            in_full(error),
+            wait.as_secs_f64()
+        );
+    }
+
+    async fn files(&mut self) -> Result<(), TurnError> {
+        let Taken::Ours(lock) = PartitionLock::take(&self.shared.spool, &self.partition)? else {
+            self.state.retry_at = Some(Instant::now() + Duration::from_secs(1));
+            return Ok(());
+        };
+        let mut drop_rest = false;
+        for name in self.files.clone() {
+            let Taken::Ours(claim) = Compressed::claim(&self.shared.spool, &name)? else {
+                continue;
+            };
+            let local = match LocalObject::open(claim) {
+                Ok(local) => local,
+                Err((claim, why)) => {
+                    log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
+                    claim.quarantine(&why)?;
+                    return Ok(());
+                }
+            };
+            match self.file(&lock, local, drop_rest).await {
+                Ok(Next::File) => {}
+                Ok(Next::DropRest) => drop_rest = true,
+                Ok(Next::Enough) => return Ok(()),
+                Err(TurnError::Stop(stop)) => {
+                    self.note_stop(&stop)?;
+                    return Err(TurnError::Stop(stop));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn file(
+        &mut self,
+        lock: &PartitionLock,
+        local: LocalObject,
+        drop_rest: bool,
+    ) -> Result<Next, TurnError> {
+        self.find_chain(&local).await?;
+        let began = Instant::now();
+        let tp = local.meta.identity.topic_partition();
+        let now = Stamp::now()?;
+        let deadline = self.shared.publish_deadline;
+        let too_old = local.rotated.as_ref().is_none_or(|at| at.is_older_than(deadline, &now));
+        let offered = LocalFile { meta: local.meta.clone(), too_old };
+        let Some((chain, publisher)) = &mut self.state.chain else {
+            return Err(TurnError::NoChain);
+        };
+        let mut action = publisher.offer(offered);
+        // Why the last create was not confirmed.
+        let mut doubt = None;
+        loop {
+            action = match action {
+                Action::Put { slot, totals } => {
+                    let (body, meta) = local.object(totals)?;
+                    let name = chain.object(slot.start, slot.suffix);
+                    doubt = self.shared.io.store().create(&name, body, &meta).await.err();
+                    publisher.created(doubt.is_none())
+                }
+                Action::PutSeal(seal) => {
+                    doubt = put_seal(&self.shared.io, chain, &seal).await?;
+                    publisher.created(doubt.is_none())
+                }
+                Action::Head(slot) => publisher.seen(self.shared.io.head(chain, slot).await?),
+                last => {
+                    action = last;
+                    break;
+                }
+            };
+        }
+        let tip = publisher.position().tip;
+        let name = local.claim.name().clone();
+        match action {
+            Action::Published => {
+                log::info!(
+                    "published {tp} {}: {} records, {} bytes in {:.2} s as {}/{}",
+                    local.meta.range,
+                    local.meta.records,
+                    local.len(),
+                    began.elapsed().as_secs_f64(),
+                    self.shared.io.store().url(),
+                    chain.object(local.meta.range.start(), local.suffix()),
+                );
+                self.write_tip(lock, &tp)?;
+                self.shared.reporter.useful();
+                local.claim.done()?;
+                Ok(Next::File)
+            }
+            Action::Superseded => {
+                log::info!("{name}: dropped: the chain's tip is {tip} already");
+                self.write_tip(lock, &tp)?;
+                local.claim.discard()?;
+                Ok(Next::DropRest)
+            }
+            Action::NotYet if drop_rest => {
+                log::info!("{name}: dropped: it does not join the chain's tip {tip}");
+                local.claim.discard()?;
+                Ok(Next::DropRest)
+            }
+            Action::NotYet => self.not_yet(&local),
+            Action::Expired => {
+                log::warn!("{name}: dropped: rotated longer ago than publish_deadline; read again");
+                let why = "older than publish_deadline";
+                tips::request_rewind(&self.shared.spool, &self.partition, name.range.start(), why)?;
+                local.claim.discard()?;
+                Ok(Next::DropRest)
+            }
+            Action::Repack(suffix) => self.repack(local, suffix),
+            Action::Stop(stop) => Err(TurnError::Stop(stop)),
+            Action::Retry | Action::Put { .. } | Action::PutSeal(_) | Action::Head(_) => {
+                Err(doubt.map_or(TurnError::Unconfirmed, TurnError::Store))
+            }
+        }
+    }
+
+    /// Learns where the chain ends, once for the life of this process.
+    async fn find_chain(&mut self, local: &LocalObject) -> Result<(), TurnError> {
+        if self.state.chain.is_some() {
+            return Ok(());
+        }
+        let meta = &local.meta;
+        let known = tips::read(&self.shared.spool, &self.partition)?.map(|tip| tip.position);
+        let hints = Hints { seen: known, committed: known };
+        let begins = meta.range.start() == meta.first;
+        let genesis = begins.then_some((meta.first, self.shared.configured));
+        let located = self.shared.io.locate(&meta.identity, &hints, genesis).await?;
+        match located.outcome {
+            Outcome::Found(position) => {
+                let publisher =
+                    Publisher::new(meta.identity.clone(), position, self.shared.configured);
+                self.state.chain = Some((located.chain, publisher));
+                Ok(())
+            }
+            Outcome::NoChain => Err(TurnError::NoChain),
+            Outcome::Stop(stop) => Err(TurnError::Stop(stop)),
+        }
+    }
+
+    /// A file ahead of the tip: its predecessors are still being packed, or they are lost, and
+    /// then the consumer has to go back.
+    fn not_yet(&self, local: &LocalObject) -> Result<Next, TurnError> {
+        let Some((_, publisher)) = &self.state.chain else { return Ok(Next::Enough) };
+        let tip = publisher.position().tip;
+        let spool = &self.shared.spool;
+        // In this order: a file that is handed on meanwhile is seen in at least one place.
+        let rotated = spool.rotated()?;
+        let compressed = spool.compressed()?;
+        let files = rotated.into_iter().chain(compressed).map(|file| file.name);
+        let ours: Vec<_> = files.filter(|name| name.partition == self.partition).collect();
+        if recovery::join(tip, &ours).reached < local.meta.range.start() {
+            let why = "files between the tip and this one are missing from the spool";
+            log::warn!("{}: {why}; they are read again from {tip}", local.claim.name());
+            tips::request_rewind(spool, &self.partition, tip, why)?;
+        }
+        Ok(Next::Enough)
+    }
+
+    /// Puts the file into another container; it is offered again by the next turn.
+    fn repack(&self, local: LocalObject, suffix: Suffix) -> Result<Next, TurnError> {
+        log::info!("{}: packed anew as {suffix}, which the chain goes on with", local.claim.name());
+        let level = if suffix == self.shared.level.suffix() {
+            self.shared.level
+        } else {
+            Level::new(suffix, None)?
+        };
+        let (claim, bytes) = local.into_parts();
+        let from = claim.name().suffix;
+        let mut packing = claim.begin(suffix)?;
+        let out = BufWriter::new(packing.out());
+        repack(&Container::parse(from, &bytes)?, level, out)?;
+        let (Placed::Ours(name) | Placed::Theirs(name)) = packing.publish()?;
+        log::debug!("packed {name}");
+        Ok(Next::Enough)
+    }
+
+    fn write_tip(&self, lock: &PartitionLock, tp: &TopicPartition) -> Result<(), TurnError> {
+        if let Some((_, publisher)) = &self.state.chain {
+            tips::write(&self.shared.spool, lock, TipFile::new(tp.clone(), *publisher.position()))?;
+        }
+        Ok(())
+    }
+
+    fn note_stop(&self, stop: &Stop) -> Result<(), TurnError> {
+        Ok(tips::write_stop(&self.shared.spool, &self.partition, &stop.to_string())?)
+    }
+}
+
+/// Creates a seal; what is returned is why it is not certain that it stands.
+async fn put_seal(
+    io: &ChainIo,
+    chain: &ChainId,
+    action: &SealAction,
+) -> Result<Option<StoreError>, TurnError> {
+    let meta = ObjectMeta::Seal(action.seal.clone()).to_map();
+    let body = codec::seal(action.slot.suffix, action.slot.start, &meta)?;
+    let name = chain.object(action.slot.start, action.slot.suffix);
+    log::info!("sealing {name}: the chain goes on as {}", action.seal.continues);
+    Ok(io.store().create(&name, vec![Bytes::from(body)], &meta).await.err())
+}
