@@ -11,4 +11,3 @@ mod kafka_client;
 mod kills;
 mod parse;
 mod stores;
-mod supervisor;
