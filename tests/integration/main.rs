@@ -11,3 +11,4 @@ mod kafka_client;
 mod kills;
 mod parse;
 mod stores;
+mod supervisor;

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use super::{Context, Exit, in_full};
 use crate::config::Config;
 use crate::kafka::{Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot};
+use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow};
 use crate::spool::watch::Watch;
 use crate::spool::{Spool, SpoolPartition, tips};
@@ -54,6 +55,8 @@ const USAGE_EVERY: Duration = Duration::from_millis(500);
 const TOPICS_EVERY: Duration = Duration::from_secs(30);
 /// How long a question to the broker may take from the loop.
 const ASK: Duration = Duration::from_secs(5);
+/// How long records stay in memory only.
+const FLUSH_AFTER: Duration = Duration::from_secs(2);
 /// How often busy consumers sum up.
 const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
@@ -72,6 +75,8 @@ struct Loop<'a> {
     turn: u64,
     finder: Sender<Request>,
     found: Receiver<Reply>,
+    /// Where a record's headers are put together.
+    headers: HeadersBuf,
     block_target: usize,
     block_budget: usize,
     budget: Budget,
@@ -182,6 +187,7 @@ impl Loop<'_> {
         }
         timers.tick = now + TICK;
         self.news();
+        self.flush_old(now);
         let due = self.due(now);
         self.rotate(&due);
         self.commit();
@@ -370,6 +376,23 @@ impl Loop<'_> {
             && let Some(largest) = self.largest()
         {
             self.rotate(&[largest]);
+        }
+    }
+
+    /// Writes what has been in memory for a while: a crash then costs little, and whoever looks at
+    /// the spool sees what there is.
+    fn flush_old(&mut self, now: Instant) {
+        let mut failed = Vec::new();
+        for (tp, state) in &mut self.partitions {
+            if let State::Active(active) = state
+                && let Err(error) = active.flush_older_than(FLUSH_AFTER, now)
+            {
+                log::error!("{tp}: {}", in_full(&error));
+                failed.push(tp.clone());
+            }
+        }
+        for tp in failed {
+            self.relocate_later(&tp, "its file in progress could not be written");
         }
     }
 
