@@ -15,21 +15,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
+use crate::servers::kafka;
+
 mod churn;
 mod member;
 mod records;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// The broker, or `None` after having said why there is none.
-fn bootstrap() -> Option<String> {
-    let found = std::env::var("KAFKATOS3_TEST_BOOTSTRAP").ok();
-    if found.is_none() {
-        println!("skipped: KAFKATOS3_TEST_BOOTSTRAP names no broker");
-    }
-    found
-}
 
 /// Things of one test on the broker.
 struct Ground {
@@ -39,12 +32,12 @@ struct Ground {
 
 impl Ground {
     /// A name that nothing else on the broker has.
-    fn new(name: &str) -> Option<Self> {
+    fn new(name: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{name}-{}-{count}", since.as_nanos());
-        Some(Self { bootstrap: bootstrap()?, name })
+        Self { bootstrap: kafka().bootstrap.clone(), name }
     }
 
     fn topic(&self) -> TopicName {

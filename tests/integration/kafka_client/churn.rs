@@ -156,7 +156,7 @@ fn all_read(tips: &Mutex<Tips>, partitions: usize, count: usize) {
 #[test]
 fn members_come_and_go_and_every_record_is_read_once() {
     const PARTITIONS: usize = 6;
-    let Some(ground) = Ground::new("rebalance") else { return };
+    let ground = Ground::new("rebalance");
     ground.create(6, &[]);
     let ground = Arc::new(ground);
     let tips = Arc::<Mutex<Tips>>::default();
@@ -199,7 +199,7 @@ fn members_come_and_go_and_every_record_is_read_once() {
 #[test]
 fn the_record_behind_an_end_is_read_after_a_rebalance() {
     const PARTITIONS: usize = 4;
-    let Some(ground) = Ground::new("idle") else { return };
+    let ground = Ground::new("idle");
     ground.create(4, &[]);
     let tips = Arc::<Mutex<Tips>>::default();
     let produce = || (0..4).for_each(|partition| ground.produce(partition, 0..1));
