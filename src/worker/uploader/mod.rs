@@ -142,7 +142,13 @@ impl<'a> Uploader<'a> {
             let Some(state) = slot.take() else { continue };
             match state.due_in(now) {
                 Some(Duration::ZERO) => {
-                    let turn = Turn { shared: self.shared.clone(), partition, state, files };
+                    let turn = Turn {
+                        shared: self.shared.clone(),
+                        partition,
+                        state,
+                        files,
+                        located: false,
+                    };
                     self.busy.push(Box::pin(turn.run()));
                 }
                 later => {

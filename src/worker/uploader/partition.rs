@@ -113,6 +113,8 @@ pub(super) struct Turn {
     pub(super) partition: SpoolPartition,
     pub(super) state: PartitionState,
     pub(super) files: Vec<FileName>,
+    /// Whether the store was asked for the tip in this very turn.
+    pub(super) located: bool,
 }
 
 /// How a turn ended.
@@ -288,6 +290,7 @@ impl Turn {
         let located = self.shared.io.locate(&meta.identity, &hints, genesis).await?;
         match located.outcome {
             Outcome::Found(position) => {
+                self.located = true;
                 let publisher =
                     Publisher::new(meta.identity.clone(), position, self.shared.configured);
                 self.state.chain = Some((located.chain, publisher));
@@ -300,7 +303,7 @@ impl Turn {
 
     /// A file ahead of the tip: its predecessors are still being packed, or they are lost, and
     /// then the consumer has to go back.
-    fn not_yet(&self, local: &LocalObject) -> Result<Next, TurnError> {
+    fn not_yet(&mut self, local: &LocalObject) -> Result<Next, TurnError> {
         let Some((_, publisher)) = &self.state.chain else { return Ok(Next::Enough) };
         let tip = publisher.position().tip;
         let spool = &self.shared.spool;
@@ -309,11 +312,16 @@ impl Turn {
         let compressed = spool.compressed()?;
         let files = rotated.into_iter().chain(compressed).map(|file| file.name);
         let ours: Vec<_> = files.filter(|name| name.partition == self.partition).collect();
-        if recovery::join(tip, &ours).reached < local.meta.range.start() {
+        if recovery::join(tip, &ours).reached >= local.meta.range.start() {
+            return Ok(Next::Enough);
+        }
+        if self.located {
             let why = "files between the tip and this one are missing from the spool";
             log::warn!("{}: {why}; they are read again from {tip}", local.claim.name());
             tips::request_rewind(spool, &self.partition, tip, why)?;
         }
+        // Another instance may have moved the tip since it was learned here: ask again.
+        self.state.chain = None;
         Ok(Next::Enough)
     }
 
