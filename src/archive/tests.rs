@@ -109,7 +109,9 @@ impl Given {
     fn frames_of_v1(&self) -> Vec<Raw> {
         let mut buf = HeadersBuf::new();
         let mut plan = v1::Plan::new(&v1::Header::from(&file_header(self.start)));
-        self.records.iter().for_each(|record| plan.add(&record.borrow(&mut buf)));
+        for record in &self.records {
+            plan.add(&record.borrow(&mut buf));
+        }
         let mut frames = vec![Raw { bytes: plan.head(), info: info(self.start, &[]) }];
         for (n, records) in self.records.chunks(self.per_frame).enumerate() {
             if n > 0 {
@@ -117,7 +119,9 @@ impl Given {
                 frames.push(Raw { bytes: Vec::new(), info: info(first, &[]) });
             }
             let frame = frames.last_mut().unwrap();
-            records.iter().for_each(|r| v1::put_record(&r.borrow(&mut buf), &mut frame.bytes));
+            for record in records {
+                v1::put_record(&record.borrow(&mut buf), &mut frame.bytes);
+            }
             frame.info = info(frame.info.first.get(), &records.iter().collect::<Vec<_>>());
         }
         frames
@@ -160,9 +164,13 @@ impl Given {
             for (start, next, records) in blocks {
                 let mut block = BlockBuilder::new(at(*start));
                 let mut buf = HeadersBuf::new();
-                records.iter().for_each(|r| block.push(&r.borrow(&mut buf)).unwrap());
+                for record in records {
+                    block.push(&record.borrow(&mut buf)).unwrap();
+                }
                 let slices = block.finish(at(*next)).unwrap();
-                slices.iter().for_each(|slice| frame.bytes.extend_from_slice(slice));
+                for slice in slices {
+                    frame.bytes.extend_from_slice(&slice);
+                }
                 all.extend(records);
             }
             frame.info = info(frame.info.first.get(), &all);
@@ -564,32 +572,34 @@ fn lying(given: &Given, lie: impl Fn(usize, &mut FrameInfo, &mut u32)) -> Shelf 
     Shelf::of(&given.name(), writer.finish(&given.map()).unwrap().0)
 }
 
+type Lie = fn(usize, &mut FrameInfo, &mut u32);
+
 #[test]
 fn an_index_that_lies_gives_no_wrong_record() {
     for (version, suffix) in kinds() {
         let given = plain(12, 3, version, suffix);
         let whole = scan(&given.container(&given.map()));
-        let lies: [(&str, fn(usize, &mut FrameInfo, &mut u32)); 6] = [
+        let lies: [(&str, Lie); 6] = [
             ("count", |n, info, _| {
                 if n < 2 {
-                    info.records = [2, 4][n]
+                    info.records = [2, 4][n];
                 }
             }),
             ("first too high", |n, info, _| {
                 if n == 2 {
-                    info.first = info.first.after()
+                    info.first = info.first.after();
                 }
             }),
             ("first too low", |n, info, _| {
                 if n == 1 {
-                    info.first = at(101)
+                    info.first = at(101);
                 }
             }),
             ("too short", |n, _, raw_len| *raw_len -= u32::from(n == 1)),
             ("too long", |n, _, raw_len| *raw_len += u32::from(n == 1)),
             ("huge", |n, _, raw_len| {
                 if n == 1 {
-                    *raw_len = MAX_FRAME
+                    *raw_len = MAX_FRAME;
                 }
             }),
         ];
@@ -603,7 +613,7 @@ fn an_index_that_lies_gives_no_wrong_record() {
     let given = plain(12, 3, 2, Suffix::MakGz);
     let shelf = lying(&given, |n, info, _| {
         if n == 1 {
-            info.times = Some((0, 5_000))
+            info.times = Some((0, 5_000));
         }
     });
     let object = now(Object::open(&shelf, &given.name())).unwrap();
