@@ -10,4 +10,5 @@ mod errors;
 mod kafka_client;
 mod kills;
 mod parse;
+mod ranges;
 mod stores;
