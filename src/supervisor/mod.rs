@@ -18,7 +18,7 @@
 //! | 73, 77, 78 | a worker ended with this code: a restart would not help |
 //! | 75 | something was left for the next start: a worker was killed or says so; also: the instance runs already, or workers of a dead supervisor still do |
 //!
-//! The details: `fleet.rs` (a pure state machine) for restarts, drain and reload; `instance.rs` for
+//! The details: `fleet/` (a pure state machine) for restarts, drain and reload; `instance.rs` for
 //! the lock; [`crate::sys::fork`] for what a worker inherits. `policy.rs` has all waiting times.
 
 mod fleet;

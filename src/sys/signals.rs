@@ -135,7 +135,8 @@ pub fn signal_rotate(pid: u32) -> io::Result<()> {
 pub enum Order {
     /// The first TERM or INT: take nothing new, finish, leave.
     Drain,
-    /// The second one: leave now, in order but without waiting for anything.
+    /// The second one: leave now, in order but without waiting for anything. Further ones say no
+    /// more.
     AtOnce,
     /// USR1: rotate now.
     Rotate,
@@ -182,16 +183,20 @@ impl WorkerSignals {
             Signal::Child => None,
             Signal::HangUp => Some(Order::Reload),
             Signal::Rotate => Some(Order::Rotate),
-            Signal::Terminate | Signal::Interrupt => Some(self.count_stop()),
+            Signal::Terminate | Signal::Interrupt => self.count_stop(),
         }
     }
 
-    fn count_stop(&self) -> Order {
+    fn count_stop(&self) -> Option<Order> {
         let before = self
             .asked
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(n.saturating_add(1)))
             .unwrap_or(u8::MAX);
-        if before == 0 { Order::Drain } else { Order::AtOnce }
+        match before {
+            0 => Some(Order::Drain),
+            1 => Some(Order::AtOnce),
+            _ => None,
+        }
     }
 
     /// How far the orders read so far tell the worker to stop; for loops that look at it now and
@@ -228,7 +233,7 @@ mod tests {
         raise(Unix::SIGTERM).unwrap();
         assert_eq!((signals.drain_pending(), signals.stop()), (vec![Order::AtOnce], Stop::AtOnce));
         raise(Unix::SIGINT).unwrap();
-        assert_eq!((signals.drain_pending(), signals.stop()), (vec![Order::AtOnce], Stop::AtOnce));
+        assert_eq!((signals.drain_pending(), signals.stop()), (vec![], Stop::AtOnce));
     }
 
     #[test]

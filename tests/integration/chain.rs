@@ -135,7 +135,13 @@ fn two_racing_writers_make_one_chain() {
     other.set("consumer", "kafka_consumer_group", "race-other");
     other.set("consumer", "max_file_bytes", "700KiB");
 
+    // Both have the first file under way before either can land.
+    site.store.rule(|seen| if seen.is_upload() { Action::Hold } else { Action::Pass });
     let (one, two) = (site.start_to_end(), other.start_to_end());
+    await_that("two uploads under way", || {
+        site.store.seen(|seen| seen.is_upload() && seen.outcome == Outcome::Held).len() >= 2
+    });
+    site.store.pass();
     one.wait().expect(0);
     two.wait().expect(0);
     site.check_with_offsets(&expected);

@@ -12,3 +12,4 @@ mod kills;
 mod parse;
 mod ranges;
 mod stores;
+mod supervisor;

@@ -90,6 +90,8 @@ impl<'a> Uploader<'a> {
                 return exit;
             }
             self.wait(next_scan).await;
+            // Connections are driven only while this yields.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -140,7 +142,13 @@ impl<'a> Uploader<'a> {
             let Some(state) = slot.take() else { continue };
             match state.due_in(now) {
                 Some(Duration::ZERO) => {
-                    let turn = Turn { shared: self.shared.clone(), partition, state, files };
+                    let turn = Turn {
+                        shared: self.shared.clone(),
+                        partition,
+                        state,
+                        files,
+                        located: false,
+                    };
                     self.busy.push(Box::pin(turn.run()));
                 }
                 later => {
@@ -164,9 +172,10 @@ impl<'a> Uploader<'a> {
                 None => future::pending().await,
             }
         };
-        let finished = match future::select(Box::pin(outside), Box::pin(done)).await {
-            Either::Left(_) => None,
-            Either::Right((done, _)) => Some(done),
+        // Work under way comes first, or a busy spool would starve it.
+        let finished = match future::select(Box::pin(done), Box::pin(outside)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
         };
         self.watch.drain();
         if let Some((partition, state)) = finished {

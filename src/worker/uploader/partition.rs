@@ -27,6 +27,9 @@ use crate::worker::chain_io::ChainIo;
 use crate::worker::pack::{PackError, level, repack};
 use crate::worker::{Context, Exit, in_full};
 
+/// When to look again at what another process works on: it may die, which wakes nobody.
+const WAIT: Duration = Duration::from_millis(250);
+
 /// What all partitions share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -110,6 +113,16 @@ pub(super) struct Turn {
     pub(super) partition: SpoolPartition,
     pub(super) state: PartitionState,
     pub(super) files: Vec<FileName>,
+    /// Whether the store was asked for the tip in this very turn.
+    pub(super) located: bool,
+}
+
+/// How a turn ended.
+enum Ended {
+    /// Whatever could be done was done.
+    Through,
+    /// Another uploader has the partition or a file, or a file's predecessors are not here yet.
+    Waiting,
 }
 
 /// How to go on after a file.
@@ -124,10 +137,11 @@ enum Next {
 impl Turn {
     pub(super) async fn run(mut self) -> (SpoolPartition, PartitionState) {
         match self.files().await {
-            Ok(()) => {
+            Ok(Ended::Through) => {
                 self.state.backoff.reset();
                 self.state.retry_at = None;
             }
+            Ok(Ended::Waiting) => self.state.retry_at = Some(Instant::now() + WAIT),
             Err(error) => self.failed(&error),
         }
         (self.partition, self.state)
@@ -149,28 +163,27 @@ impl Turn {
         );
     }
 
-    async fn files(&mut self) -> Result<(), TurnError> {
+    async fn files(&mut self) -> Result<Ended, TurnError> {
         let Taken::Ours(lock) = PartitionLock::take(&self.shared.spool, &self.partition)? else {
-            self.state.retry_at = Some(Instant::now() + Duration::from_secs(1));
-            return Ok(());
+            return Ok(Ended::Waiting);
         };
         let mut drop_rest = false;
         for name in self.files.clone() {
             let Taken::Ours(claim) = Compressed::claim(&self.shared.spool, &name)? else {
-                continue;
+                return Ok(Ended::Waiting);
             };
             let local = match LocalObject::open(claim) {
                 Ok(local) => local,
                 Err((claim, why)) => {
                     log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
                     claim.quarantine(&why)?;
-                    return Ok(());
+                    return Ok(Ended::Through);
                 }
             };
             match self.file(&lock, local, drop_rest).await {
                 Ok(Next::File) => {}
                 Ok(Next::DropRest) => drop_rest = true,
-                Ok(Next::Enough) => return Ok(()),
+                Ok(Next::Enough) => return Ok(Ended::Waiting),
                 Err(TurnError::Stop(stop)) => {
                     self.note_stop(&stop)?;
                     return Err(TurnError::Stop(stop));
@@ -178,7 +191,7 @@ impl Turn {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(Ended::Through)
     }
 
     async fn file(
@@ -277,6 +290,7 @@ impl Turn {
         let located = self.shared.io.locate(&meta.identity, &hints, genesis).await?;
         match located.outcome {
             Outcome::Found(position) => {
+                self.located = true;
                 let publisher =
                     Publisher::new(meta.identity.clone(), position, self.shared.configured);
                 self.state.chain = Some((located.chain, publisher));
@@ -289,7 +303,7 @@ impl Turn {
 
     /// A file ahead of the tip: its predecessors are still being packed, or they are lost, and
     /// then the consumer has to go back.
-    fn not_yet(&self, local: &LocalObject) -> Result<Next, TurnError> {
+    fn not_yet(&mut self, local: &LocalObject) -> Result<Next, TurnError> {
         let Some((_, publisher)) = &self.state.chain else { return Ok(Next::Enough) };
         let tip = publisher.position().tip;
         let spool = &self.shared.spool;
@@ -298,11 +312,16 @@ impl Turn {
         let compressed = spool.compressed()?;
         let files = rotated.into_iter().chain(compressed).map(|file| file.name);
         let ours: Vec<_> = files.filter(|name| name.partition == self.partition).collect();
-        if recovery::join(tip, &ours).reached < local.meta.range.start() {
+        if recovery::join(tip, &ours).reached >= local.meta.range.start() {
+            return Ok(Next::Enough);
+        }
+        if self.located {
             let why = "files between the tip and this one are missing from the spool";
             log::warn!("{}: {why}; they are read again from {tip}", local.claim.name());
             tips::request_rewind(spool, &self.partition, tip, why)?;
         }
+        // Another instance may have moved the tip since it was learned here: ask again.
+        self.state.chain = None;
         Ok(Next::Enough)
     }
 
