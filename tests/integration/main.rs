@@ -10,5 +10,6 @@ mod errors;
 mod kafka_client;
 mod kills;
 mod parse;
+mod ranges;
 mod stores;
 mod supervisor;
