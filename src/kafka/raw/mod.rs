@@ -17,6 +17,7 @@ mod batch;
 mod client;
 mod group;
 mod list;
+mod mock;
 mod produce;
 mod queue;
 
@@ -25,6 +26,7 @@ pub(super) use batch::{RawBatch, RawMessage};
 pub(super) use client::{Client, Kind};
 pub(super) use group::leave_group;
 pub(super) use list::{Entry, PartitionList};
+pub(super) use mock::MockCluster;
 pub use produce::Outgoing;
 pub(super) use queue::{CONSUMER_EVENTS, Notice, PRODUCER_EVENTS, Queue};
 
