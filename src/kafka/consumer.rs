@@ -5,7 +5,11 @@
 //! known, by [`Consumer::assign`], at exactly that offset; assigning it again is how to move it.
 //! Everything is read from one queue of our own, to which each partition's queue is forwarded
 //! before it starts; the library's main queue has events only. See `ledger` for why positions
-//! are kept here, and `docs` of [`Batch`] for what comes out.
+//! are kept here.
+//!
+//! What this can't see: a topic that was deleted and created again between two fetches. The
+//! library goes on in the new one at the old position, without a word. Whoever needs to know
+//! compares the topic's id before and after.
 
 use std::collections::HashSet;
 use std::sync::{Arc, mpsc};
@@ -26,7 +30,8 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 /// What happened to a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// These partitions are ours from now on; none of them is read before it is assigned.
+    /// These partitions are ours from now on; none of them is read before it is assigned. None
+    /// at all: a rebalance came to its end without giving us more.
     Assigned(Vec<TopicPartition>),
     /// These partitions are not ours any more, and not read any more.
     Revoked {
@@ -239,7 +244,8 @@ impl Consumer {
     }
 
     /// Reads each partition of `starts` from its offset on; one that is read already moves
-    /// there. The answer has the new slot of each, or `None` if it is not ours any more.
+    /// there. The answer has the new slot of each, or `None` if it is not ours any more. Many at
+    /// once cost less than one by one: each call also starts again what stands at its end.
     pub fn assign(&mut self, starts: &[Start]) -> Result<Vec<Option<Slot>>, KafkaError> {
         let ours = |start: &&Start| !self.subscribed || self.owned.contains(&start.partition);
         let wanted: Vec<&Start> = starts.iter().filter(ours).collect();
@@ -323,7 +329,11 @@ impl Consumer {
         for place in &due {
             list.push(&place.partition, place.next.to_kafka(), place.leader_epoch, &[])?;
         }
-        for entry in self.client.seek(&list, SEEK_TIMEOUT)? {
+        let entries = match self.client.seek(&list, SEEK_TIMEOUT) {
+            Err(error) if error.code() == Some(Code::TIMED_OUT) => return Ok(()),
+            result => result?,
+        };
+        for entry in entries {
             let slot = entry.topic_partition().and_then(|partition| self.ledger.slot(&partition));
             if entry.code == Code::NONE
                 && let Some(place) = slot.and_then(|slot| self.ledger.place_mut(slot))
@@ -404,7 +414,8 @@ impl Consumer {
     }
 
     /// Leaves the group and ends the client. Returns false if that did not come to an end in
-    /// time; threads of the library are then still there, and the process should exit.
+    /// time; threads of the library are then still there, and the process should exit. Batches,
+    /// [`Admin`]s and [`GroupLookup`]s of this consumer keep the client, but not the membership.
     #[must_use]
     pub fn close(self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;

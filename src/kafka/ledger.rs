@@ -30,6 +30,8 @@ pub(crate) struct Place {
     pub(crate) stale: bool,
     /// The leader epoch must be checked before anything is delivered.
     pub(crate) unchecked: bool,
+    /// Something was delivered: the check, if there was one, came out well.
+    confirmed: bool,
 }
 
 /// All assigned partitions.
@@ -52,11 +54,16 @@ impl Ledger {
         self.issued = self.issued.wrapping_add(1);
         let slot = Slot(self.issued);
         self.slots.insert(partition.clone(), slot);
-        // There is nothing to check at the front of a log, and nothing to check it by without
-        // an epoch.
-        let unchecked = leader_epoch.is_some() && next > Offset::ZERO;
-        let partition = partition.clone();
-        self.places.insert(slot, Place { partition, next, leader_epoch, stale: false, unchecked });
+        let mut place = Place {
+            partition: partition.clone(),
+            next,
+            leader_epoch,
+            stale: false,
+            unchecked: false,
+            confirmed: false,
+        };
+        place.restart();
+        self.places.insert(slot, place);
         slot
     }
 
@@ -91,19 +98,26 @@ impl Ledger {
     /// The library starts this partition anew where it stands.
     pub(crate) fn restarted(&mut self, partition: &TopicPartition) {
         if let Some(place) = self.slot(partition).and_then(|slot| self.place_mut(slot)) {
-            place.stale = false;
-            place.unchecked = place.leader_epoch.is_some() && place.next > Offset::ZERO;
+            place.restart();
         }
     }
 }
 
 impl Place {
+    /// A check that was under way is lost by this, and due again. There is nothing to check at
+    /// the front of a log, and nothing to check it by without an epoch.
+    fn restart(&mut self) {
+        self.stale = false;
+        self.unchecked = !self.confirmed && self.leader_epoch.is_some() && self.next > Offset::ZERO;
+    }
+
     /// Whether a record at `offset` is to be delivered; if so the place moves behind it.
     pub(crate) fn accept(&mut self, offset: Offset) -> bool {
         let wanted = !self.unchecked && offset >= self.next;
         if wanted {
             self.next = offset.after();
             self.stale = false;
+            self.confirmed = true;
         }
         wanted
     }
@@ -119,6 +133,7 @@ impl Place {
             Some(offset) if offset < self.next => false,
             Some(offset) if end => {
                 self.next = offset;
+                self.confirmed = true;
                 true
             }
             _ => true,
@@ -172,7 +187,12 @@ mod tests {
         assert!(!place.notice(Some(at(10)), true));
         assert!(place.notice(None, false), "an error shows");
         place.unchecked = false;
+        place.restart();
+        assert!(place.unchecked, "the answer was under way");
+        place.unchecked = false;
         assert!(place.accept(at(10)));
+        place.restart();
+        assert!(!place.unchecked, "it was right");
     }
 
     #[test]

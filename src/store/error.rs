@@ -70,7 +70,8 @@ impl StoreError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Denied { .. } => 77,
-            Self::Unavailable { .. } | Self::NoBucket { .. } => 69,
+            Self::Unavailable { .. } => 69,
+            Self::NoBucket { .. } => 78,
             Self::Missing { .. } => 66,
             Self::Exists { .. } | Self::Other { .. } => 73,
         }

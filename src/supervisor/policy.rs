@@ -32,7 +32,7 @@ impl Default for Policy {
             give_up_after: 10,
             long_life: Duration::from_mins(1),
             grace: Duration::from_secs(10),
-            settle: Duration::from_secs(10),
+            settle: Duration::from_secs(45),
             orphan_patience: Duration::from_secs(30),
         }
     }

@@ -31,7 +31,8 @@ use crate::sys::signals::{Stop, WorkerSignals};
 use backoff::Backoff;
 
 /// How long broker or store may be out of reach before a start is given up.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Shorter than the supervisor takes a silent worker for one that has come up.
+const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a worker is given.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use kafkatos3::types::{
     Isolation, Offset, OffsetRange, Partition, Suffix, TopicId, TopicName, WriterToken,
 };
 
-use self::server::s3;
+use crate::servers::{ACCESS_KEY, REGION, SECRET_KEY, s3};
 
 /// Opens the same place again and again, as several processes would.
 type Opener<'a> = &'a (dyn Fn() -> Target + Sync);
@@ -352,11 +352,8 @@ fn settings(endpoint: String, bucket: &str) -> S3Settings {
         bucket: bucket.to_owned(),
         prefix: "some/prefix".to_owned(),
         endpoint: Some(endpoint),
-        region: Some(server::REGION.to_owned()),
-        credentials: Credentials::Keys {
-            id: server::ACCESS_KEY.to_owned(),
-            secret: server::SECRET_KEY.to_owned(),
-        },
+        region: Some(REGION.to_owned()),
+        credentials: Credentials::Keys { id: ACCESS_KEY.to_owned(), secret: SECRET_KEY.to_owned() },
         storage_class: None,
         sse: None,
         tags: Vec::new(),
@@ -366,7 +363,7 @@ fn settings(endpoint: String, bucket: &str) -> S3Settings {
 
 #[test]
 fn s3_keeps_the_contract() {
-    let Some(server) = s3() else { return };
+    let server = s3();
     server.create_bucket("contract");
     let endpoint = || format!("http://{}", server.address);
     keeps_the_contract(&|| Target::S3(settings(endpoint(), "contract")));
@@ -384,7 +381,7 @@ fn s3_keeps_the_contract() {
 
 #[test]
 fn s3_listings_go_over_many_pages() {
-    let Some(server) = s3() else { return };
+    let server = s3();
     let bucket = server.create_bucket("pages");
     let folder = bucket.join("some/prefix/t/000000");
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -418,7 +415,7 @@ async fn errors(target: S3Settings) -> Vec<StoreError> {
 
 #[test]
 fn s3_tells_bad_keys_and_missing_buckets() {
-    let Some(server) = s3() else { return };
+    let server = s3();
     server.create_bucket("strict");
     let good = settings(format!("http://{}", server.address), "strict");
     let keys = |id: &str| S3Settings {
@@ -426,7 +423,7 @@ fn s3_tells_bad_keys_and_missing_buckets() {
         ..good.clone()
     };
     block_on(async {
-        for bad in [keys(server::ACCESS_KEY), keys("nobody")] {
+        for bad in [keys(ACCESS_KEY), keys("nobody")] {
             let store = open(&Target::S3(bad.clone())).await.expect("open");
             let head = store.head(&chain("t", 1, 0).record()).await;
             assert!(matches!(head, Err(StoreError::Denied { .. })), "{head:?}");
@@ -556,70 +553,5 @@ fn s3_over_plain_http_only_if_the_url_says_so() {
 fn names_that_are_not_ours_never_reach_a_store() {
     for name in ["../x", "a//b", "/etc/passwd", "t/.tmp-1"] {
         assert!(Name::parse(name).is_err(), "{name}");
-    }
-}
-
-/// Stands in for `crate::servers::s3`, with the same shape, until that is here.
-mod server {
-    use std::net::{TcpListener, TcpStream};
-    use std::path::PathBuf;
-    use std::process::{Child, Command, Stdio};
-    use std::sync::LazyLock;
-    use std::time::Duration;
-
-    pub(super) const ACCESS_KEY: &str = "archive-key";
-    pub(super) const SECRET_KEY: &str = "archive/secret+key";
-    pub(super) const REGION: &str = "us-east-1";
-
-    pub(super) struct S3 {
-        pub(super) address: String,
-        root: tempfile::TempDir,
-        /// Holds the other end of the shell's input: that ends with this process.
-        _child: Child,
-    }
-
-    pub(super) fn s3() -> Option<&'static S3> {
-        static SERVER: LazyLock<Option<S3>> = LazyLock::new(S3::start);
-        SERVER.as_ref()
-    }
-
-    impl S3 {
-        fn start() -> Option<Self> {
-            let Some(program) = std::env::var_os("KAFKATOS3_TEST_VERSITYGW") else {
-                eprintln!("skipped: KAFKATOS3_TEST_VERSITYGW does not name a versitygw binary");
-                return None;
-            };
-            let root = tempfile::tempdir().expect("a directory");
-            let port = TcpListener::bind("127.0.0.1:0").expect("a port");
-            let address = port.local_addr().expect("its address").to_string();
-            drop(port);
-            #[expect(clippy::disallowed_methods, reason = "a server for tests")]
-            #[expect(clippy::zombie_processes, reason = "it ends after this process")]
-            let child = Command::new("sh")
-                .args(["-c", "\"$0\" \"$@\" & read -r end; kill $!"])
-                .arg(program)
-                .env("ROOT_ACCESS_KEY", ACCESS_KEY)
-                .env("ROOT_SECRET_KEY", SECRET_KEY)
-                .args(["--port", &address, "posix"])
-                .arg(root.path())
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("versitygw starts");
-            for _ in 0..200 {
-                if TcpStream::connect(&address).is_ok() {
-                    return Some(Self { address, root, _child: child });
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            panic!("versitygw is not ready after 10 s");
-        }
-
-        pub(super) fn create_bucket(&self, name: &str) -> PathBuf {
-            let bucket = self.root.path().join(name);
-            std::fs::create_dir(&bucket).expect("a bucket");
-            bucket
-        }
     }
 }

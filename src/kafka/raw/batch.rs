@@ -10,7 +10,7 @@ use rdkafka::bindings as rd;
 
 use super::client::Client;
 use super::queue::Queue;
-use super::{millis, text};
+use super::{layout, millis, text};
 use crate::kafka::error::{Code, KafkaError};
 use crate::types::{Timestamp, TimestampType};
 
@@ -102,24 +102,25 @@ pub(crate) struct RawMessage<'a> {
 }
 
 impl<'a> RawMessage<'a> {
-    fn fields(self) -> &'a rd::rd_kafka_message_t {
-        // SAFETY: the batch holds the message, and nothing changes it meanwhile. Its `err` is
-        // only ever read through `code`.
-        unsafe { self.message.as_ref() }
+    /// The message's fields. Never as a reference: `err` may hold what its enum does not know.
+    fn fields(self) -> *const rd::rd_kafka_message_t {
+        self.message.as_ptr()
     }
 
     pub(crate) fn code(self) -> Code {
         // SAFETY: a live message; its code is read as an integer.
-        Code(unsafe { (&raw const (*self.message.as_ptr()).err).cast::<c_int>().read() })
+        Code(unsafe { (&raw const (*self.fields()).err).cast::<c_int>().read() })
     }
 
     /// A key that is equal for messages of one topic as long as both are held.
     pub(crate) fn topic_key(self) -> *const c_void {
-        self.fields().rkt.cast()
+        // SAFETY: a live message.
+        unsafe { (*self.fields()).rkt.cast() }
     }
 
     pub(crate) fn topic(self) -> &'a str {
-        let topic = self.fields().rkt;
+        // SAFETY: a live message.
+        let topic = unsafe { (*self.fields()).rkt };
         if topic.is_null() {
             return "";
         }
@@ -129,21 +130,23 @@ impl<'a> RawMessage<'a> {
     }
 
     pub(crate) fn partition(self) -> i32 {
-        self.fields().partition
+        // SAFETY: a live message.
+        unsafe { (*self.fields()).partition }
     }
 
     pub(crate) fn offset(self) -> i64 {
-        self.fields().offset
+        // SAFETY: a live message.
+        unsafe { (*self.fields()).offset }
     }
 
     pub(crate) fn key(self) -> Option<&'a [u8]> {
         // SAFETY: NULL, or as many bytes as said, which the message owns.
-        unsafe { bytes(self.fields().key, self.fields().key_len) }
+        unsafe { bytes((*self.fields()).key, (*self.fields()).key_len) }
     }
 
     pub(crate) fn value(self) -> Option<&'a [u8]> {
         // SAFETY: NULL, or as many bytes as said, which the message owns.
-        unsafe { bytes(self.fields().payload, self.fields().len) }
+        unsafe { bytes((*self.fields()).payload, (*self.fields()).len) }
     }
 
     pub(crate) fn timestamp(self) -> Option<Timestamp> {
@@ -170,6 +173,10 @@ impl<'a> RawMessage<'a> {
     pub(crate) fn headers(self) -> Result<Headers<'a>, KafkaError> {
         const NONE: Code = Code(-156);
         let mut headers = ptr::null_mut();
+        // SAFETY: a live message.
+        if unsafe { layout::says_no_headers(self.message.as_ptr()) } {
+            return Ok(Headers { list: headers, next: 0, count: 0, batch: PhantomData });
+        }
         // SAFETY: a live message, which keeps the parsed headers.
         let code = unsafe {
             let code = rd::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers);
@@ -245,7 +252,7 @@ impl<'a> Iterator for Headers<'a> {
                 return None;
             }
             self.next += 1;
-            Some(Header { name: header_name(name), value: bytes(value, size) })
+            Some(Header { name: layout::header_name(name), value: bytes(value, size) })
         }
     }
 
@@ -255,29 +262,3 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 impl ExactSizeIterator for Headers<'_> {}
-
-/// The bytes of a header's name.
-///
-/// The library's interface gives a C string, which ends at a NUL byte even if the name goes on
-/// behind it. In the versions below, the name's length lies 16 bytes before it
-/// (`struct rd_kafka_header_s`); it is believed only if it fits what can be seen.
-///
-/// # Safety
-/// `name` came from `rd_kafka_header_get_all`, and its headers live for `'a`.
-unsafe fn header_name<'a>(name: *const std::ffi::c_char) -> &'a [u8] {
-    const KNOWN: std::ops::RangeInclusive<c_int> = 0x0200_00ff..=0x020c_01ff;
-    // SAFETY: a NUL-terminated string inside of its header. The length in front of it is read
-    // only in versions that have it there, and the byte behind the name only if the name is as
-    // long as that says.
-    unsafe {
-        let short = CStr::from_ptr(name).to_bytes();
-        if cfg!(target_pointer_width = "64") && KNOWN.contains(&rd::rd_kafka_version()) {
-            let length = name.byte_sub(16).cast::<[u8; 8]>().read();
-            let length = usize::from_ne_bytes(length);
-            if length > short.len() {
-                return std::slice::from_raw_parts(name.cast(), length);
-            }
-        }
-        short
-    }
-}

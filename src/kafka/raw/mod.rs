@@ -16,6 +16,7 @@ mod admin;
 mod batch;
 mod client;
 mod group;
+mod layout;
 mod list;
 mod mock;
 mod produce;

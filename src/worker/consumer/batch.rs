@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::owned::State;
 use super::{ASK, BATCH_WAIT, Loop};
-use crate::kafka::{Batch, Part, PartitionEvent, Run, Slot};
+use crate::kafka::{Batch, KafkaError, Message, Part, PartitionEvent, Run, Slot};
 use crate::mak::{Headers, HeadersBuf, Record};
 use crate::types::TopicPartition;
 
@@ -13,6 +14,29 @@ pub(super) const MOST: usize = 4096;
 pub(super) const BLOCK_MAX: usize = 256 << 10;
 /// And this large at least, however many partitions there are.
 pub(super) const BLOCK_MIN: usize = 4 << 10;
+
+/// Why a file takes no more records for now.
+enum Filled {
+    /// It has reached its size.
+    Whole,
+    /// There are no more.
+    RunEnded,
+}
+
+fn encode_headers<'b>(
+    message: Message<'_>,
+    buffer: &'b mut HeadersBuf,
+) -> Result<Headers<'b>, KafkaError> {
+    let headers = message.headers()?;
+    if headers.len() == 0 {
+        return Ok(Headers::NONE);
+    }
+    buffer.clear();
+    for header in headers {
+        buffer.push(header.name, header.value);
+    }
+    Ok(buffer.as_headers())
+}
 
 impl Loop<'_> {
     /// Takes what has come.
@@ -29,51 +53,70 @@ impl Loop<'_> {
         batch.clear();
     }
 
+    /// Takes a run in; where a file reaches its size, it is closed and the next one begun.
     fn run_of_records(&mut self, run: Run<'_>, now: Instant) {
-        let Some(tp) = self.slots.get(&run.slot()) else { return };
-        let Some(super::State::Active(active)) = self.partitions.get_mut(tp) else { return };
-        let mut headers = HeadersBuf::new();
+        let Some(tp) = self.slots.get(&run.slot()).cloned() else { return };
+        let mut messages = run.messages();
+        let mut largest = self.config.consumer.max_file_bytes.get();
+        loop {
+            match self.fill_file(&tp, &mut messages, largest, now) {
+                Ok(Filled::Whole) => self.rotate(std::slice::from_ref(&tp)),
+                Ok(Filled::RunEnded) => return,
+                Err(why) => {
+                    log::error!("{tp}: {why}");
+                    self.relocate_later(&tp, "its file in progress could not be written");
+                    return;
+                }
+            }
+            match self.active_mut(&tp) {
+                // It could not be closed now: every record of the run has to go somewhere.
+                Some(active) if active.sink.is_some() => largest = u64::MAX,
+                Some(_) => {}
+                // Looked for anew: it will be read again from where its files end.
+                None => return,
+            }
+        }
+    }
+
+    fn fill_file<'m>(
+        &mut self,
+        tp: &TopicPartition,
+        messages: &mut impl Iterator<Item = Message<'m>>,
+        largest: u64,
+        now: Instant,
+    ) -> Result<Filled, String> {
+        let Some(State::Active(active)) = self.partitions.get_mut(tp) else {
+            return Ok(Filled::RunEnded);
+        };
+        let mut bytes = 0;
         let mut last = None;
-        let mut failed = None;
-        for message in run.messages() {
-            let found = match message.headers() {
-                Ok(found) => found,
-                Err(error) => {
-                    failed = Some(error.to_string());
-                    break;
-                }
-            };
-            let encoded = if found.len() == 0 {
-                Headers::NONE
-            } else {
-                headers.clear();
-                for header in found {
-                    headers.push(header.name, header.value);
-                }
-                headers.as_headers()
-            };
+        let mut filled = Ok(Filled::RunEnded);
+        for message in messages {
+            let headers = encode_headers(message, &mut self.headers).map_err(|e| e.to_string())?;
             let record = Record {
                 offset: message.offset(),
                 timestamp: message.timestamp(),
                 key: message.key(),
                 value: message.value(),
-                headers: encoded,
+                headers,
             };
-            self.summary.bytes += record.content_bytes();
+            bytes += record.content_bytes();
             if let Err(error) = active.push(&self.spool, &record, self.block_target, now) {
-                failed = Some(super::in_full(&error));
+                filled = Err(super::in_full(&error));
                 break;
             }
             last = Some(message);
+            if active.in_progress_bytes() >= largest {
+                filled = Ok(Filled::Whole);
+                break;
+            }
         }
         if let Some(message) = last {
             active.leader_epoch = message.leader_epoch().or(active.leader_epoch);
         }
-        if let Some(why) = failed {
-            let tp = tp.clone();
-            log::error!("{tp}: {why}");
-            self.relocate_later(&tp, "the file in progress could not be written");
-        }
+        self.summary.bytes += bytes;
+        self.taken_since += bytes;
+        filled
     }
 
     fn partition_event(&mut self, slot: Slot, event: &PartitionEvent, now: Instant) {

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use super::{Context, Exit, in_full};
 use crate::config::Config;
 use crate::kafka::{Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot};
+use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow};
 use crate::spool::watch::Watch;
 use crate::spool::{Spool, SpoolPartition, tips};
@@ -54,6 +55,8 @@ const USAGE_EVERY: Duration = Duration::from_millis(500);
 const TOPICS_EVERY: Duration = Duration::from_secs(30);
 /// How long a question to the broker may take from the loop.
 const ASK: Duration = Duration::from_secs(5);
+/// How long records stay in memory only.
+const FLUSH_AFTER: Duration = Duration::from_secs(2);
 /// How often busy consumers sum up.
 const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
@@ -72,10 +75,15 @@ struct Loop<'a> {
     turn: u64,
     finder: Sender<Request>,
     found: Receiver<Reply>,
+    /// Where a record's headers are put together.
+    headers: HeadersBuf,
     block_target: usize,
     block_budget: usize,
     budget: Budget,
     flow: Flow,
+    /// Bytes in the spool when it was measured last, and what was taken since.
+    usage: u64,
+    taken_since: u64,
     watch: Watch,
     draining: Option<Instant>,
     at_once: bool,
@@ -159,7 +167,7 @@ impl Loop<'_> {
 
     fn timers(&mut self, timers: &mut Timers) -> Option<Exit> {
         let now = Instant::now();
-        if now >= timers.usage {
+        if now >= timers.usage || self.may_be_full() {
             timers.usage = now + USAGE_EVERY;
             self.measure_spool();
         }
@@ -179,6 +187,7 @@ impl Loop<'_> {
         }
         timers.tick = now + TICK;
         self.news();
+        self.flush_old(now);
         let due = self.due(now);
         self.rotate(&due);
         self.commit();
@@ -330,8 +339,16 @@ impl Loop<'_> {
         }
     }
 
+    /// Whether the spool may have reached its limit since it was measured, if the other
+    /// consumers take as much as this one.
+    fn may_be_full(&self) -> bool {
+        let all = self.taken_since.saturating_mul(self.config.consumer.processes.max(1).into());
+        self.flow == Flow::Take && self.usage.saturating_add(all) >= self.budget.stop_at()
+    }
+
     /// Stops taking records while the spool is full; then its largest file has to go on.
     fn measure_spool(&mut self) {
+        self.taken_since = 0;
         let usage = match self.spool.usage() {
             Ok(usage) => usage,
             Err(error) => {
@@ -340,6 +357,10 @@ impl Loop<'_> {
                 return;
             }
         };
+        // What is in memory still will be written, too.
+        let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
+        let usage = usage.saturating_add(buffered);
+        self.usage = usage;
         let flow = self.budget.flow(usage, self.flow);
         if flow != self.flow {
             self.flow = flow;
@@ -355,6 +376,23 @@ impl Loop<'_> {
             && let Some(largest) = self.largest()
         {
             self.rotate(&[largest]);
+        }
+    }
+
+    /// Writes what has been in memory for a while: a crash then costs little, and whoever looks at
+    /// the spool sees what there is.
+    fn flush_old(&mut self, now: Instant) {
+        let mut failed = Vec::new();
+        for (tp, state) in &mut self.partitions {
+            if let State::Active(active) = state
+                && let Err(error) = active.flush_older_than(FLUSH_AFTER, now)
+            {
+                log::error!("{tp}: {}", in_full(&error));
+                failed.push(tp.clone());
+            }
+        }
+        for tp in failed {
+            self.relocate_later(&tp, "its file in progress could not be written");
         }
     }
 

@@ -4,7 +4,7 @@
 //! progress, and let the finder look again. What joins the chain then goes on, the rest is
 //! dropped; Kafka has it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sink::{Rotation, Sink, SinkError};
 use crate::chain::Position;
@@ -85,8 +85,7 @@ impl Active {
             self.open(spool, now)?;
         }
         if let Some(sink) = &mut self.sink {
-            sink.push(record, block_target)?;
-            sink.last_record = now;
+            sink.push(record, block_target, now)?;
         }
         self.next = record.offset.after();
         Ok(())
@@ -128,6 +127,11 @@ impl Active {
         self.sink.as_ref().map(|sink| sink.opened).or(self.covered_since)
     }
 
+    /// Bytes that are not written yet.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        self.sink.as_ref().map_or(0, Sink::buffered_bytes)
+    }
+
     /// Bytes in the file in progress.
     pub(crate) fn in_progress_bytes(&self) -> u64 {
         self.sink.as_ref().map_or(0, Sink::len_bytes)
@@ -151,6 +155,20 @@ impl Active {
         self.follower.rotated(self.next);
         self.covered_since = None;
         Ok(rotation)
+    }
+
+    /// Writes the records in memory if the first of them came before `age`.
+    pub(crate) fn flush_older_than(
+        &mut self,
+        age: Duration,
+        now: Instant,
+    ) -> Result<(), SinkError> {
+        match &mut self.sink {
+            Some(sink) if sink.buffered_since.is_some_and(|since| now - since >= age) => {
+                sink.flush_all()
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Leaves the file in progress to whoever reads the partition next.

@@ -41,6 +41,8 @@ pub(crate) struct Sink {
     written: Finish,
     pub(crate) opened: Instant,
     pub(crate) last_record: Instant,
+    /// When the first record came that is in memory only.
+    pub(crate) buffered_since: Option<Instant>,
 }
 
 impl Sink {
@@ -56,7 +58,15 @@ impl Sink {
         let written =
             Finish { next: header.start, records: 0, bytes: 0, times: None, leader_epoch: None };
         let block = BlockBuilder::new(header.start);
-        Ok(Self { file, block, start: header.start, written, opened: now, last_record: now })
+        Ok(Self {
+            file,
+            block,
+            start: header.start,
+            written,
+            opened: now,
+            last_record: now,
+            buffered_since: None,
+        })
     }
 
     /// Goes on with a file that was cut back to its whole blocks.
@@ -71,13 +81,17 @@ impl Sink {
             leader_epoch: found.leader_epoch,
         };
         let block = BlockBuilder::new(next);
-        Self { file, block, start, written, opened: now, last_record: now }
+        Self { file, block, start, written, opened: now, last_record: now, buffered_since: None }
     }
 
     /// Bytes so far, those in memory included.
     pub(crate) fn len_bytes(&self) -> u64 {
-        let buffered = if self.block.records() == 0 { 0 } else { self.block.len_bytes() };
-        self.file.len() + buffered as u64
+        self.file.len() + self.buffered_bytes()
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        if self.block.records() == 0 { 0 } else { self.block.len_bytes() as u64 }
     }
 
     /// Appends a record; writes the block when it has `block_target` bytes.
@@ -86,7 +100,10 @@ impl Sink {
         &mut self,
         record: &Record<'_>,
         block_target: usize,
+        now: Instant,
     ) -> Result<(), SinkError> {
+        self.last_record = now;
+        self.buffered_since.get_or_insert(now);
         match self.block.push(record) {
             Ok(()) => {}
             Err(MakError::Full) => {
@@ -117,6 +134,7 @@ impl Sink {
             (self.block.records(), self.block.content_bytes(), self.block.times());
         self.file.append(&mut self.block.finish(next)?)?;
         self.block.reset(next);
+        self.buffered_since = None;
         self.written.next = next;
         self.written.records += records;
         self.written.bytes += bytes;
@@ -127,10 +145,14 @@ impl Sink {
         Ok(())
     }
 
-    /// Writes what is in memory, so that a successor can go on with the file. After a crash the
-    /// file is whole up to here.
-    pub(crate) fn park(mut self) -> Result<(), SinkError> {
+    /// Writes what is in memory. After a crash the file is whole up to here.
+    pub(crate) fn flush_all(&mut self) -> Result<(), SinkError> {
         self.flush(self.block.next())
+    }
+
+    /// Leaves the file so that a successor can go on with it.
+    pub(crate) fn park(mut self) -> Result<(), SinkError> {
+        self.flush_all()
     }
 
     /// Finishes the file: it covers everything up to `next`; `stamp` goes along to the uploader.

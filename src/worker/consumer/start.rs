@@ -10,6 +10,7 @@ use super::targets::Targets;
 use super::{ASK, Loop, Summary, batch, fatal};
 use crate::config::{Config, OnTopicRecreated, Pattern};
 use crate::kafka::{Admin, ClientSettings, Consumer, ConsumerSettings, PatternSpec, Patterns};
+use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow, Limits};
 use crate::spool::watch::{Interest, Watch};
 use crate::spool::{Spool, Stage};
@@ -107,10 +108,13 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         turn: 0,
         finder,
         found,
+        headers: HeadersBuf::new(),
         block_target: batch::BLOCK_MAX,
         block_budget: usize::try_from(memory / 4).unwrap_or(usize::MAX),
         budget,
         flow: Flow::Take,
+        usage: 0,
+        taken_since: 0,
         draining: None,
         at_once: false,
         targets,

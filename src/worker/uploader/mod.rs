@@ -90,6 +90,8 @@ impl<'a> Uploader<'a> {
                 return exit;
             }
             self.wait(next_scan).await;
+            // Connections are driven only while this yields.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -164,9 +166,10 @@ impl<'a> Uploader<'a> {
                 None => future::pending().await,
             }
         };
-        let finished = match future::select(Box::pin(outside), Box::pin(done)).await {
-            Either::Left(_) => None,
-            Either::Right((done, _)) => Some(done),
+        // Work under way comes first, or a busy spool would starve it.
+        let finished = match future::select(Box::pin(done), Box::pin(outside)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
         };
         self.watch.drain();
         if let Some((partition, state)) = finished {

@@ -27,6 +27,9 @@ use crate::worker::chain_io::ChainIo;
 use crate::worker::pack::{PackError, level, repack};
 use crate::worker::{Context, Exit, in_full};
 
+/// When to look again at what another process works on: it may die, which wakes nobody.
+const WAIT: Duration = Duration::from_millis(250);
+
 /// What all partitions share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -112,6 +115,14 @@ pub(super) struct Turn {
     pub(super) files: Vec<FileName>,
 }
 
+/// How a turn ended.
+enum Ended {
+    /// Whatever could be done was done.
+    Through,
+    /// Another uploader has the partition or a file, or a file's predecessors are not here yet.
+    Waiting,
+}
+
 /// How to go on after a file.
 enum Next {
     File,
@@ -124,10 +135,11 @@ enum Next {
 impl Turn {
     pub(super) async fn run(mut self) -> (SpoolPartition, PartitionState) {
         match self.files().await {
-            Ok(()) => {
+            Ok(Ended::Through) => {
                 self.state.backoff.reset();
                 self.state.retry_at = None;
             }
+            Ok(Ended::Waiting) => self.state.retry_at = Some(Instant::now() + WAIT),
             Err(error) => self.failed(&error),
         }
         (self.partition, self.state)
@@ -149,28 +161,27 @@ impl Turn {
         );
     }
 
-    async fn files(&mut self) -> Result<(), TurnError> {
+    async fn files(&mut self) -> Result<Ended, TurnError> {
         let Taken::Ours(lock) = PartitionLock::take(&self.shared.spool, &self.partition)? else {
-            self.state.retry_at = Some(Instant::now() + Duration::from_secs(1));
-            return Ok(());
+            return Ok(Ended::Waiting);
         };
         let mut drop_rest = false;
         for name in self.files.clone() {
             let Taken::Ours(claim) = Compressed::claim(&self.shared.spool, &name)? else {
-                continue;
+                return Ok(Ended::Waiting);
             };
             let local = match LocalObject::open(claim) {
                 Ok(local) => local,
                 Err((claim, why)) => {
                     log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
                     claim.quarantine(&why)?;
-                    return Ok(());
+                    return Ok(Ended::Through);
                 }
             };
             match self.file(&lock, local, drop_rest).await {
                 Ok(Next::File) => {}
                 Ok(Next::DropRest) => drop_rest = true,
-                Ok(Next::Enough) => return Ok(()),
+                Ok(Next::Enough) => return Ok(Ended::Waiting),
                 Err(TurnError::Stop(stop)) => {
                     self.note_stop(&stop)?;
                     return Err(TurnError::Stop(stop));
@@ -178,7 +189,7 @@ impl Turn {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(Ended::Through)
     }
 
     async fn file(

@@ -1,6 +1,8 @@
 //! One run of the program, seen from outside: processes, log, spool.
 
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
@@ -127,10 +129,17 @@ impl Running {
         entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with('.'))
     }
 
-    /// Bytes of files in the stages through which data goes.
+    /// Bytes of all files in the stages through which data goes.
     pub(crate) fn spool_bytes(&self) -> u64 {
-        let stages = ["inprogress", "rotated", "compressed"];
-        stages.iter().flat_map(|stage| self.spool_files(stage)).map(|(_, size)| size).sum()
+        // A file that moves on while we look is seen in both places, as one inode.
+        let mut sizes = HashMap::new();
+        for stage in ["inprogress", "rotated", "compressed"] {
+            let entries = fs::read_dir(self.spool.join(stage)).into_iter().flatten().flatten();
+            for metadata in entries.filter_map(|entry| entry.metadata().ok()) {
+                sizes.insert(metadata.ino(), metadata.len());
+            }
+        }
+        sizes.values().sum()
     }
 
     /// Waits for its end.
