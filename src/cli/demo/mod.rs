@@ -85,9 +85,9 @@ pub(super) fn run(dir: Option<&Path>) -> Exit {
     screen.line(Ink::Bold, "kafkatos3 demo: from Kafka into an archive, each record exactly once");
     screen.print("\n");
     match show(&folder, &mut screen) {
-        Ok((verdict, files)) => {
+        Ok(verdict) => {
             telling::verdict(&verdict, began.elapsed(), &mut screen);
-            telling::what_next(&folder, &files, &mut screen);
+            telling::what_next(&folder, &mut screen);
             let good = if verdict.is_exact() { Exit::Done } else { Exit::Data };
             screen.result().err().unwrap_or(good)
         }
@@ -100,7 +100,7 @@ pub(super) fn run(dir: Option<&Path>) -> Exit {
     }
 }
 
-fn show(folder: &Folder, screen: &mut Screen) -> Result<(Verdict, Vec<ArchivedFile>), DemoError> {
+fn show(folder: &Folder, screen: &mut Screen) -> Result<Verdict, DemoError> {
     let written = records::all(now_millis())
         .map_err(|e| DemoError::Failed { who: "demo", why: e.to_string() })?;
     let mut family = Family::new()?;
@@ -113,7 +113,7 @@ fn show(folder: &Folder, screen: &mut Screen) -> Result<(Verdict, Vec<ArchivedFi
         compare::read_back(&folder.archive(), file, &mut comparison)?;
     }
     screen.end(&step, "offset, timestamp, key, value and headers of each record");
-    Ok((comparison.verdict(), files))
+    Ok(comparison.verdict())
 }
 
 fn produce_and_archive(

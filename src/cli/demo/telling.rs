@@ -10,9 +10,9 @@ use super::screen::{Ink, Screen, Step, seconds, shell_word, size};
 
 /// What was written.
 pub(super) fn produced(totals: &Totals, step: &Step, screen: &mut Screen) {
-    let Totals { records, bytes, tombstones, without_key, with_headers } = totals;
+    let Totals { records, tombstones, without_key, with_headers, .. } = totals;
     let topics = TOPICS.map(|(topic, partitions)| format!("{topic} ({partitions} partitions)"));
-    screen.end(step, &format!("{records} records, {}: {}", size(*bytes), topics.join(", ")));
+    screen.end(step, &format!("{records} records to {}", topics.join(" and ")));
     let odd = format!(
         "{tombstones} tombstones (null values), {without_key} without key, {with_headers} with headers"
     );
@@ -54,27 +54,24 @@ pub(super) fn verdict(verdict: &Verdict, took: Duration, screen: &mut Screen) {
 }
 
 /// Commands that work as they stand.
-pub(super) fn what_next(folder: &Folder, files: &[ArchivedFile], screen: &mut Screen) {
+pub(super) fn what_next(folder: &Folder, screen: &mut Screen) {
     let place = shell_word(folder.path());
-    let of = |topic: &str| files.iter().find(|file| file.place.topic.as_str() == topic);
-    let (Some(orders), Some(customers)) = (of("orders"), of("customers")) else { return };
-    let (orders, customers) = (&orders.name, &customers.name);
     let mut commands =
         vec![("the archive, the configuration, and what was logged", format!("cd {place} && ls"))];
     if let Some(parse) = program("kafkatos3_parse") {
-        commands.push(("print a file", format!("{parse} archive/{orders} | head -n 6")));
+        commands.push(("print a file", format!("{parse} archive/orders/000000/*.gz | head -n 6")));
         commands.push((
-            "the same as JSON: here customers who left, whose null values stay null",
-            format!("{parse} --json archive/{customers} | grep -m 3 '\"payload\":null'"),
+            "as JSON: customers who left, whose null values stay null",
+            format!("{parse} --json archive/customers/*/*.gz | grep -m 3 '\"payload\":null'"),
         ));
     }
     commands.push((
-        "no kafkatos3 is needed to read them: plain gzip around a small, documented format",
-        format!("zcat archive/{orders} | grep -ao '\"order\":[0-9]*' | head -n 3"),
+        "the files are plain gzip around a small, documented format",
+        "zcat archive/orders/000000/*.gz | grep -ao '\"order\":[0-9]*' | head -n 3".to_owned(),
     ));
     if let Some(kafkatos3) = program("kafkatos3") {
         commands.push((
-            "what the configuration does; three lines of it (marked -->) make it yours",
+            "what the configuration does; change the lines marked --> for your own Kafka",
             format!("{kafkatos3} check demo.cfg"),
         ));
     }
