@@ -6,6 +6,7 @@ mod servers;
 mod archive;
 mod chain;
 mod check;
+mod demo;
 mod errors;
 mod kafka_client;
 mod kills;
