@@ -29,7 +29,7 @@ use records::{Sequence, Totals};
 use screen::{Ink, Screen, count, shell_word};
 
 /// How long anything may take that should take a second or five.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How many lines of the log are shown if archiving fails.
 const LAST_WORDS: usize = 8;
 
@@ -48,8 +48,8 @@ enum DemoError {
     Died { who: &'static str, ending: Ending },
     #[error("the {who} was not done after {} s", patience.as_secs())]
     Slow { who: &'static str, patience: Duration },
-    #[error("kafkatos3 -e demo.cfg {ending}; the last of \"{}\":\n{last}", log.display())]
-    Archiver { ending: Ending, log: PathBuf, last: String },
+    #[error("kafkatos3 -e demo.cfg {how}; the last of \"{}\":\n{last}", log.display())]
+    Archiver { how: String, log: PathBuf, last: String },
     #[error("{}", in_full(.0))]
     Read(#[from] ReadError),
     #[error("can't talk to a child process: {0}")]
@@ -94,7 +94,7 @@ pub(super) fn run(dir: Option<&Path>) -> Exit {
         Err(error) => {
             screen.clear();
             let place = shell_word(folder.path());
-            let kept = format!("what there is stays in {place}; remove it with: rm -r {place}");
+            let kept = format!("what there is stays in {place}\nremove it with: rm -r {place}");
             end(error.exit(), &format!("error: {error}\n{kept}\n"))
         }
     }
@@ -166,14 +166,21 @@ fn archive(
         // What can't be listed now is said at the end.
         let files = archived(folder, written).map_or(0, |files| files.len());
         screen.goes_on(&step, &format!("{WHAT}: {}", count(files, "file")));
-    })?;
-    if ending != Ending::Code(0) {
+    });
+    let how = match ending {
+        Ok(Ending::Code(0)) => None,
+        Ok(ending) => Some(ending.to_string()),
+        Err(DemoError::Slow { .. }) => Some("comes to no end".to_owned()),
+        Err(error) => return Err(error),
+    };
+    if let Some(how) = how {
+        let log = folder.log();
+        let last = last_lines(&log, LAST_WORDS);
+        family.stop();
         if let Err(failed @ DemoError::Failed { .. }) = family.answer(&mut archiver, PATIENCE) {
             return Err(failed);
         }
-        let log = folder.log();
-        let last = last_lines(&log, LAST_WORDS);
-        return Err(DemoError::Archiver { ending, log, last });
+        return Err(DemoError::Archiver { how, log, last });
     }
     let files = archived(folder, written)?;
     screen.end(&step, &format!("{WHAT}: {}", count(files.len(), "file")));
