@@ -1,7 +1,7 @@
 //! The shells that bring spool, Kafka, chain and store together: what a forked worker runs.
 //!
 //! Each worker runs until it is told to drain, or its work is done (`--exit-at-end`). It shares
-//! nothing with the others but the spool. The supervisor makes the [`Context`] in the child,
+//! nothing with the others but the spool. The supervisor makes the `Context` in the child,
 //! after the fork; threads and clients are started here, never before.
 
 mod archive;

@@ -61,9 +61,9 @@ fn everybody_is_forked_and_ready_when_up() {
 #[test]
 fn silence_counts_as_up_after_a_while() {
     let mut fleet = started([1, 0, 0]);
-    assert_eq!(fleet.next_wakeup(S), Some(10 * S));
-    assert_eq!(fleet.handle(Event::Tick, 10 * S), [Action::Ready]);
-    assert_eq!(fleet.next_wakeup(10 * S), None);
+    assert_eq!(fleet.next_wakeup(S), Some(45 * S));
+    assert_eq!(fleet.handle(Event::Tick, 45 * S), [Action::Ready]);
+    assert_eq!(fleet.next_wakeup(45 * S), None);
 }
 
 #[test]

@@ -5,13 +5,14 @@
 //! whichever member owns the partition, whoever wrote the files.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::owned::State;
 use super::start::Topics;
 use super::{ASK, Exit, Loop};
 use crate::chain::CommitNote;
-use crate::kafka::{Admin, KafkaError, Spec};
+use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
 use crate::spool::{SpoolPartition, tips};
 use crate::types::{Isolation, Offset, Partition, TopicPartition};
 
@@ -19,11 +20,14 @@ use crate::types::{Isolation, Offset, Partition, TopicPartition};
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Partitions that are not archived up to their targets yet.
-#[derive(Debug)]
 pub(super) struct Targets {
     left: HashMap<TopicPartition, Offset>,
     ask_at: Instant,
+    /// The answer to what was asked; a thread waits for it, for in a rebalance it may take long.
+    asked: Option<Receiver<Answer>>,
 }
+
+type Answer = Result<Vec<(TopicPartition, Option<Committed>)>, KafkaError>;
 
 impl Targets {
     /// The ends of all partitions that match, now.
@@ -45,7 +49,29 @@ impl Targets {
             left.insert(tp, end?);
         }
         log::info!("archiving up to the present end of {} partitions, then leaving", left.len());
-        Ok(Self { left, ask_at: Instant::now() })
+        Ok(Self { left, ask_at: Instant::now(), asked: None })
+    }
+}
+
+impl Targets {
+    fn ask_group(&self, group: GroupLookup) -> Receiver<Answer> {
+        let asked: Vec<_> = self.left.keys().cloned().collect();
+        let (answer, answers) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = answer.send(group.committed(&asked, ASK));
+        });
+        answers
+    }
+
+    fn forget(&mut self, committed: Vec<(TopicPartition, Option<Committed>)>) {
+        for (tp, committed) in committed {
+            let tip = committed.filter(|c| CommitNote::parse(&c.metadata).is_some());
+            let reached = tip.zip(self.left.get(&tp)).is_some_and(|(c, end)| c.offset >= *end);
+            if reached {
+                self.left.remove(&tp);
+            }
+        }
     }
 }
 
@@ -62,14 +88,8 @@ impl Loop<'_> {
             return self.drained(now, deadline);
         }
         self.stop_at_targets();
-        let targets = self.targets.as_mut()?;
-        if now < targets.ask_at {
-            return None;
-        }
-        targets.ask_at = now + ASK_EVERY;
-        self.forget_reached();
-        let left = self.targets.as_ref().map_or(0, |targets| targets.left.len());
-        if left == 0 {
+        self.forget_reached(now);
+        if self.targets.as_ref()?.left.is_empty() {
             log::info!("everything that was there at the start is archived");
             return Some(Exit::DONE);
         }
@@ -95,22 +115,26 @@ impl Loop<'_> {
         self.unassign(&read_up);
     }
 
-    fn forget_reached(&mut self) {
+    /// Asks the group what has been committed, and takes in what it answered.
+    fn forget_reached(&mut self, now: Instant) {
         let Some(targets) = &mut self.targets else { return };
-        let asked: Vec<_> = targets.left.keys().cloned().collect();
-        let committed = match self.group.committed(&asked, ASK) {
-            Ok(committed) => committed,
-            Err(error) => {
-                log::warn!("the group's offsets are not to be had: {error}; asking again");
+        let answer = match &targets.asked {
+            Some(asked) => match asked.try_recv() {
+                Ok(answer) => answer,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => Ok(Vec::new()),
+            },
+            None if now >= targets.ask_at => {
+                targets.asked = Some(targets.ask_group(self.group.clone()));
                 return;
             }
+            None => return,
         };
-        for (tp, committed) in committed {
-            let tip = committed.filter(|c| CommitNote::parse(&c.metadata).is_some());
-            let reached = tip.zip(targets.left.get(&tp)).is_some_and(|(c, end)| c.offset >= *end);
-            if reached {
-                targets.left.remove(&tp);
-            }
+        targets.asked = None;
+        targets.ask_at = now + ASK_EVERY;
+        match answer {
+            Ok(committed) => targets.forget(committed),
+            Err(error) => log::debug!("the group's offsets are not to be had: {error}"),
         }
     }
 
