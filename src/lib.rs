@@ -1,4 +1,36 @@
 //! kafkatos3 archives Kafka topics to an object store or a directory, each record exactly once.
+//!
+//! # What it guarantees
+//!
+//! 1. **Exactly once.** Every record of a partition, from its chain's first offset on, is in
+//!    exactly one archived file: through `kill -9` of any process at any instruction, loss of the
+//!    spool, rebalances, several writers that all believe they own a partition, lost answers, and
+//!    any change of settings.
+//! 2. **Lossless.** What comes out is byte for byte what Kafka delivered: null and empty, headers,
+//!    timestamps and their type, offsets.
+//! 3. **No silent hole.** What Kafka no longer had is recorded as a gap, with its reason.
+//! 4. **A committed group offset means durable.** Only what the store has acknowledged is committed.
+//! 5. **Bounded.** Memory and spool are limited by the configuration; consumers pause instead.
+//! 6. **One partition's trouble stays there.**
+//!
+//! `docs/archive-layout.md`, `docs/mak-v2.md` and `docs/containers.md` are the normative formats;
+//! `docs/decisions/` says why things are as they are.
+//!
+//! # The map
+//!
+//! | module | what lives there | pure |
+//! |---|---|---|
+//! | [`types`], [`meta`] | the words of the product, and what is said of a file | yes |
+//! | [`mak`], [`codec`] | the file format, and the seekable containers around it | yes |
+//! | [`chain`] | the protocol that makes one line of files of many writers | yes |
+//! | [`config`] | the configuration, read and checked | |
+//! | [`spool`], [`store`], [`kafka`] | the three outsides; they never meet but in `worker` | |
+//! | `worker` | consumer, compressor, uploader | |
+//! | [`supervisor`], [`sys`] | the parent process, and Unix in safe types | |
+//! | [`archive`] | reading an archive | |
+//! | [`cli`] | what people type and read | |
+//!
+//! `tests/integration/arrows.rs` keeps who may know whom.
 
 pub mod archive;
 pub mod chain;
@@ -13,4 +45,4 @@ pub mod store;
 pub mod supervisor;
 pub mod sys;
 pub mod types;
-pub mod worker;
+mod worker;

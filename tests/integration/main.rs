@@ -4,6 +4,7 @@ mod harness;
 mod servers;
 
 mod archive;
+mod arrows;
 mod chain;
 mod check;
 mod demo;

@@ -1,0 +1,109 @@
+//! Who may know whom: the `use crate::` lines of the source are held against the map.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module, and what it may use. What two rooms both need lies below them.
+const MAP: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("meta", &["types"]),
+    ("mak", &["types", "meta"]),
+    ("codec", &["types", "meta"]),
+    ("chain", &["types", "meta"]),
+    ("config", &["types"]),
+    ("sys", &["types"]),
+    ("supervisor", &["types", "sys"]),
+    ("kafka", &["types"]),
+    ("store", &["types", "meta"]),
+    ("spool", &["types", "meta", "chain"]),
+    ("archive", &["types", "meta", "mak", "codec", "store"]),
+    (
+        "worker",
+        &[
+            "types",
+            "meta",
+            "mak",
+            "codec",
+            "chain",
+            "config",
+            "sys",
+            "supervisor",
+            "kafka",
+            "store",
+            "spool",
+            "archive",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "types",
+            "meta",
+            "mak",
+            "codec",
+            "chain",
+            "config",
+            "sys",
+            "supervisor",
+            "kafka",
+            "store",
+            "spool",
+            "archive",
+            "worker",
+        ],
+    ),
+];
+
+fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The modules that a line's `use crate::a::...` or `use crate::{a::..., b::...}` names.
+fn used(line: &str) -> Vec<&str> {
+    let Some(rest) = line.trim_start().strip_prefix("use crate::") else { return Vec::new() };
+    let inner = rest.trim_start_matches('{').trim_end_matches(['}', ';']);
+    let parts = if rest.starts_with('{') { inner.split(',').collect() } else { vec![inner] };
+    parts
+        .into_iter()
+        .filter_map(|part| part.trim().split(|c: char| !c.is_ascii_lowercase()).next())
+        .collect()
+}
+
+#[test]
+fn nobody_knows_whom_it_should_not() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let map: BTreeMap<_, _> = MAP.iter().copied().collect();
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = BTreeSet::new();
+    let mut looked_at = 0;
+    for file in files {
+        let relative = file.strip_prefix(&src).expect("below src");
+        let first = relative.iter().next().and_then(|part| part.to_str()).expect("a name");
+        let module = first.trim_end_matches(".rs");
+        let Some(allowed) = map.get(module) else { continue };
+        let is_test = relative
+            .components()
+            .any(|part| part.as_os_str().to_str().is_some_and(|name| name.starts_with("tests")));
+        let text = fs::read_to_string(&file).expect("readable");
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for line in code.lines().filter(|_| !is_test) {
+            for name in used(line) {
+                looked_at += 1;
+                if name != module && !allowed.contains(&name) {
+                    wrong.insert(format!("{}: {line}", relative.display()));
+                }
+            }
+        }
+    }
+    assert!(looked_at > 100, "only {looked_at} lines were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
