@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
             return run::run(&config, run::RunOptions { exit_at_end });
         }
         Ok(Command::Check { config }) => check::run(&config),
-        Ok(Command::Demo) => demo::run(),
+        Ok(Command::Demo { dir }) => demo::run(dir.as_deref()),
         Err(stop) => stop,
     };
     exit.into()

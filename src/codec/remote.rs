@@ -9,9 +9,6 @@ use super::tail::{Tail, enough, len_from_end};
 use super::{CodecError, MAX_TAIL};
 use crate::types::Suffix;
 
-/// Bytes that the first request asks for: room for an index of some 4,000 frames.
-const FIRST: u64 = 64 << 10;
-
 /// A tail that is being fetched.
 #[derive(Debug, Clone)]
 pub struct TailRead {
@@ -32,13 +29,17 @@ pub enum Step {
 }
 
 impl TailRead {
+    /// Bytes that the first request asks for: room for an index of some 4,000 frames. One may
+    /// fetch so many of an object's end before its length is known.
+    pub const FIRST: u64 = 64 << 10;
+
     /// For an object of `object_len` bytes.
     pub fn start(suffix: Suffix, object_len: u64) -> Result<Self, CodecError> {
         let least = u64::try_from(enough(suffix)).unwrap_or(u64::MAX);
         if object_len < least {
             return Err(CodecError::Corrupt("the end of the container"));
         }
-        let wanted = object_len.saturating_sub(FIRST)..object_len;
+        let wanted = object_len.saturating_sub(Self::FIRST)..object_len;
         Ok(Self { suffix, object_len, wanted, end: None })
     }
 

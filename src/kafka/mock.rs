@@ -1,28 +1,31 @@
 //! A Kafka cluster inside the process: librdkafka's mock. For the demo and quick tests.
 //!
-//! It keeps about 5 MB per partition, takes 3 s for a group's first rebalance, and knows no
-//! transactions, logins, deletion of records or ids of topics.
+//! It keeps about 5 MB per partition, and knows no transactions, logins or deletion of records.
+//! When the last member leaves a group, the next one waits for nearly a session timeout.
 
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use std::time::Duration;
 
 use super::error::KafkaError;
+use super::raw::{Client, Kind, MockCluster, PRODUCER_EVENTS};
 use crate::types::TopicName;
+
+/// How long a group's first member waits for others; 3 s in a real cluster.
+const FIRST_REBALANCE: Duration = Duration::from_millis(500);
 
 /// A cluster that ends when this is dropped.
 pub struct Mock {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    cluster: MockCluster,
 }
 
 impl Mock {
     /// Starts `brokers` brokers with `topics` and the number of their partitions.
     pub fn start(brokers: i32, topics: &[(TopicName, i32)]) -> Result<Self, KafkaError> {
-        let failed = |error: rdkafka::error::KafkaError| KafkaError::Create {
-            why: format!("mock cluster: {error}"),
-        };
-        let cluster = MockCluster::new(brokers).map_err(failed)?;
+        let properties = [("client.id".to_owned(), "mock".to_owned())];
+        let client = Client::create(Kind::Producer, &properties, PRODUCER_EVENTS)?;
+        let cluster = MockCluster::start(client, brokers);
+        cluster.set_first_rebalance(FIRST_REBALANCE);
         for (topic, partitions) in topics {
-            cluster.create_topic(topic.as_str(), *partitions, 1).map_err(failed)?;
+            cluster.create_topic(topic, *partitions)?;
         }
         Ok(Self { cluster })
     }
@@ -30,7 +33,7 @@ impl Mock {
     /// What a client needs to find it.
     #[must_use]
     pub fn bootstrap(&self) -> String {
-        self.cluster.bootstrap_servers()
+        self.cluster.bootstrap()
     }
 }
 
@@ -170,6 +173,10 @@ mod tests {
         produce(&mock, 5);
         let admin = crate::kafka::Admin::new(&client(&mock)).unwrap();
         assert_eq!(admin.topics(PATIENCE).unwrap(), [(topic(), 2)]);
+        assert!(admin.cluster_id(PATIENCE).unwrap().starts_with("mock"));
+        // The cluster has no controller.
+        let ids = admin.topic_ids(&[topic()], PATIENCE).unwrap();
+        assert!(ids[0].1.is_ok(), "{ids:?}");
         let patterns = Patterns::compile(&[PatternSpec::Regex("^t".to_owned())], &[]).unwrap();
         assert!(patterns.matches(&topic()));
     }

@@ -7,6 +7,7 @@
 //!   in a file that a crash left behind.
 //! - [`v1`] reads nothing by itself; it lays records down as the original did.
 //! - [`Reader`] reads a stream of either version, told apart by its first four bytes.
+//! - [`Piece`] reads a part of a file of either version that was cut where a reader may start.
 //!
 //! Guarantees: what is written reads back the same (version 1 with its known losses); torn or
 //! corrupt bytes are an error *value* with its position, behind all the good records; no parser
@@ -15,6 +16,7 @@
 
 mod error;
 mod header;
+mod piece;
 mod reader;
 mod record;
 mod varint;
@@ -26,5 +28,6 @@ pub mod v2;
 
 pub use error::MakError;
 pub use header::{FileHeader, StartTime};
+pub use piece::{Piece, Place};
 pub use reader::{Header, PassedOver, Reader};
 pub use record::{Headers, HeadersBuf, HeadersIter, Record};

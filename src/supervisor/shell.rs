@@ -81,10 +81,11 @@ where
         self.alive_due = self.notifier.alive_every().map(|_| self.started);
         self.give(Event::Tick);
         loop {
+            // Also in the last round: everything may have ended within one.
+            self.tell_manager();
             if let Some(outcome) = self.fleet.outcome() {
                 return Ok(outcome);
             }
-            self.tell_manager();
             self.wait()?;
             for signal in self.signals.drain_pending() {
                 self.take_signal(signal);

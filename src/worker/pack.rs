@@ -32,6 +32,10 @@ pub(crate) fn level(config: &Config) -> Result<Level, Exit> {
     }
 }
 
+/// Blocks are added to a frame up to this: the consumer's are a hair longer than a fourth of
+/// [`FRAME_TARGET`].
+const FRAME_MOST: usize = FRAME_TARGET + FRAME_TARGET / 8;
+
 /// How to pack.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packing {
@@ -47,7 +51,17 @@ pub(crate) enum PackError {
     Damaged(String),
     /// The result can't be written.
     #[error("{0}")]
-    Write(#[from] io::Error),
+    Write(#[source] io::Error),
+}
+
+/// What the container's writer refuses is the file's fault; trying again would not help.
+impl From<io::Error> for PackError {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
+            Some(refused) => Self::Damaged(refused.to_string()),
+            None => Self::Write(error),
+        }
+    }
 }
 
 impl From<MakError> for PackError {
@@ -99,7 +113,7 @@ fn copy_blocks(bytes: &[u8], writer: &mut ContainerWriter<impl Write>) -> Result
         match block.kind() {
             Kind::Records => {
                 let records = block.records()?;
-                if end - from > FRAME_TARGET
+                if end - from > FRAME_MOST
                     && let Some(info) = run.take()
                 {
                     writer.frame(slice(bytes, from, start)?, info)?;
@@ -190,7 +204,14 @@ struct Gathered {
 
 impl Gathered {
     fn take_in(&mut self, block: &Block<'_>) -> Result<(), PackError> {
-        match block.kind() {
+        let kind = block.kind();
+        if self.finish.is_some() && matches!(kind, Kind::Header | Kind::Records | Kind::Finish) {
+            return Err(damaged("it goes on behind its finish block"));
+        }
+        if (kind == Kind::Header) != self.header.is_none() {
+            return Err(damaged("it does not begin with its one header"));
+        }
+        match kind {
             Kind::Header => {
                 let header = block.header()?;
                 self.next = Some(header.start);
@@ -261,6 +282,7 @@ pub(crate) fn repack(
     level: Level,
     out: impl Write,
 ) -> Result<u64, PackError> {
+    container.verify_body()?;
     let mut unpacker = FrameCodec::for_suffix(container.suffix());
     let mut writer = ContainerWriter::new(out, level);
     let mut raw = Vec::new();
@@ -275,3 +297,6 @@ pub(crate) fn repack(
     let (_, written) = writer.finish(&meta)?;
     Ok(written.len)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,10 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -36,7 +37,10 @@ fn fixture_path() -> PathBuf {
 
 #[expect(clippy::disallowed_methods, reason = "the test plays the operator")]
 fn send(pid: i32, signal: Signal) {
-    nix::sys::signal::kill(Pid::from_raw(pid), signal).unwrap();
+    match nix::sys::signal::kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => panic!("cannot send {signal} to {pid}: {errno}"),
+    }
 }
 
 fn is_alive(pid: i32) -> bool {
@@ -96,6 +100,7 @@ impl Place {
         let (file, log) = log.keep().unwrap();
         let mut command = Command::new(fixture_path());
         command.arg(self.path().join("spec.json")).stderr(file).process_group(0);
+        command.stdout(Stdio::null());
         command.env_remove("NOTIFY_SOCKET");
         change(&mut command);
         Supervisor { child: command.spawn().unwrap(), log }
@@ -138,6 +143,20 @@ impl Place {
     fn order(&self, word: &str) -> Vec<String> {
         let lines = self.journal().into_iter().filter(|(_, _, said)| said == word);
         lines.map(|(name, _, _)| name).collect()
+    }
+}
+
+/// Orphans that a failed test leaves behind would live for ever.
+impl Drop for Place {
+    fn drop(&mut self) {
+        let spec = self.path().join("spec.json");
+        let is_ours = |pid: &i32| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|title| title.contains(&*spec.to_string_lossy()))
+        };
+        for pid in self.journal().into_iter().map(|(_, pid, _)| pid).filter(is_ours) {
+            send(pid, Signal::SIGKILL);
+        }
     }
 }
 

@@ -32,23 +32,60 @@ pub(crate) struct TopicIdEntry {
 impl Client {
     /// All topics of the cluster, internal ones too.
     pub(crate) fn topics(&self, timeout: Duration) -> Result<Vec<TopicEntry>, KafkaError> {
+        let read = |all: &rd::rd_kafka_metadata| {
+            let count = usize::try_from(all.topic_cnt).unwrap_or(0);
+            // SAFETY: the metadata lives through the call, and has so many topics.
+            (0..count).map(|i| unsafe { topic_entry(all.topics.add(i)) }).collect()
+        };
+        self.metadata("list topics", true, timeout, read)
+    }
+
+    /// Asks for metadata, of all topics or of those in use, and gives what `read` makes of it.
+    fn metadata<T: Default>(
+        &self,
+        what: &'static str,
+        all_topics: bool,
+        timeout: Duration,
+        read: impl FnOnce(&rd::rd_kafka_metadata) -> T,
+    ) -> Result<T, KafkaError> {
         let mut metadata = ptr::null();
         // SAFETY: a live client; what comes belongs to us, is copied and given back.
         unsafe {
             let code = rd_kafka_metadata(
                 self.ptr(),
-                1,
+                c_int::from(all_topics),
                 ptr::null_mut(),
                 &raw mut metadata,
                 millis(timeout),
             );
-            super::check("list topics", Code(code))?;
-            let Some(all) = metadata.as_ref() else { return Ok(Vec::new()) };
-            let count = usize::try_from(all.topic_cnt).unwrap_or(0);
-            let topics = (0..count).map(|i| topic_entry(all.topics.add(i))).collect();
+            super::check(what, Code(code))?;
+            let Some(all) = metadata.as_ref() else { return Ok(T::default()) };
+            let result = read(all);
             rd::rd_kafka_metadata_destroy(metadata);
-            Ok(topics)
+            Ok(result)
         }
+    }
+
+    /// The broker to describe topics by, if it can't be the controller: between two controllers
+    /// there is none, and the mock cluster names one that it doesn't have. Any broker knows.
+    fn instead_of_controller(
+        &self,
+        what: &'static str,
+        timeout: Duration,
+    ) -> Result<Option<i32>, KafkaError> {
+        let (answered_by, brokers) = self.metadata(what, false, timeout, |all| {
+            let count = usize::try_from(all.broker_cnt).unwrap_or(0);
+            // SAFETY: the metadata lives through the call, and has so many brokers.
+            let ids = (0..count).map(|i| unsafe { (*all.brokers.add(i)).id });
+            (all.orig_broker_id, ids.collect::<Vec<_>>())
+        })?;
+        // SAFETY: a live client; it knows since the answer above, and does not wait.
+        let controller = unsafe { rd::rd_kafka_controllerid(self.ptr(), 0) };
+        if brokers.contains(&controller) {
+            return Ok(None);
+        }
+        let known = brokers.iter().find(|id| **id == answered_by).or_else(|| brokers.first());
+        Ok(known.copied())
     }
 
     /// The ids of topics; each name at most once.
@@ -62,6 +99,9 @@ impl Client {
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         let options =
             Options::new(self, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+        if let Some(broker) = self.instead_of_controller(WHAT, timeout)? {
+            options.broker(broker)?;
+        }
         let queue = Queue::new(self);
         // SAFETY: live handles; the names are copied into the collection, that by the request.
         unsafe {
@@ -200,6 +240,15 @@ impl Options {
         };
         super::check("set a request's timeout", Code(code as c_int))?;
         Ok(options)
+    }
+
+    fn broker(&self, id: i32) -> Result<(), KafkaError> {
+        let mut why: [c_char; 256] = [0; 256];
+        // SAFETY: live options; the library writes at most the given length, NUL included.
+        let code = unsafe {
+            rd::rd_kafka_AdminOptions_set_broker(self.0, id, why.as_mut_ptr(), why.len())
+        };
+        super::check("choose a broker for a request", Code(code as c_int))
     }
 
     fn isolation(&self, isolation: Isolation) -> Result<(), KafkaError> {

@@ -18,6 +18,7 @@ mod client;
 mod group;
 mod layout;
 mod list;
+mod mock;
 mod produce;
 mod queue;
 
@@ -26,6 +27,7 @@ pub(super) use batch::{RawBatch, RawMessage};
 pub(super) use client::{Client, Kind};
 pub(super) use group::leave_group;
 pub(super) use list::{Entry, PartitionList};
+pub(super) use mock::MockCluster;
 pub use produce::Outgoing;
 pub(super) use queue::{CONSUMER_EVENTS, Notice, PRODUCER_EVENTS, Queue};
 

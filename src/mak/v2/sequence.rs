@@ -6,7 +6,8 @@ use crate::types::{Offset, OffsetRange};
 /// Follows a file's blocks and says which may come next. What it refuses, it does not note.
 #[derive(Debug, Clone, Default)]
 pub(in crate::mak) struct Sequence {
-    start: Offset,
+    /// Where the file's range starts, if its header was there.
+    start: Option<Offset>,
     next: Option<Offset>,
     records: u64,
     /// A block of an unknown kind may have held records of its own.
@@ -15,6 +16,11 @@ pub(in crate::mak) struct Sequence {
 }
 
 impl Sequence {
+    /// Begins in the middle of a file, with a block whose range starts at `next`.
+    pub(in crate::mak) fn from_the_middle(next: Offset) -> Self {
+        Self { next: Some(next), ..Self::default() }
+    }
+
     /// Where the file's range ends so far; `None` before the header.
     pub(in crate::mak) const fn next(&self) -> Option<Offset> {
         self.next
@@ -35,7 +41,7 @@ impl Sequence {
         if self.next.is_some() {
             return Err("a second header");
         }
-        self.start = start;
+        self.start = Some(start);
         self.next = Some(start);
         Ok(())
     }
@@ -60,10 +66,10 @@ impl Sequence {
         if finish.next < self.open()? {
             return Err("the file is said to end before its last block does");
         }
-        if finish.next == self.start {
+        if Some(finish.next) == self.start {
             return Err("the file is said to cover no offset");
         }
-        if finish.records != self.records && !self.blind {
+        if self.start.is_some() && finish.records != self.records && !self.blind {
             return Err("the file is said to hold another number of records");
         }
         self.next = Some(finish.next);

@@ -1,0 +1,224 @@
+//! One object of an archive, opened by its tail.
+
+use bytes::Bytes;
+
+use super::{ArchiveError, OwnedRecord, Records};
+use crate::codec::{CodecError, Index, Step, Tail, TailRead};
+use crate::meta::{FileMeta, ObjectMeta};
+use crate::store::Store;
+use crate::store::names::{Name, Parsed, parse};
+use crate::types::{Offset, Suffix};
+
+/// A file or seal of an archive whose tail was read and agrees with its name.
+///
+/// Objects never change, so this stays true for as long as it lives.
+#[derive(Debug)]
+pub struct Object<'s> {
+    store: &'s dyn Store,
+    name: Name,
+    suffix: Suffix,
+    size: u64,
+    tail: Tail,
+    meta: ObjectMeta,
+    /// What the first request brought: the end of the object.
+    pub(super) end: Bytes,
+    /// Whether the tail took a second request.
+    pub(super) long_tail: bool,
+}
+
+impl<'s> Object<'s> {
+    /// Opens an object whose size is not known, in one request, or two if its tail is long.
+    pub async fn open(store: &'s dyn Store, name: &Name) -> Result<Self, ArchiveError> {
+        let suffix = suffix_of(store, name)?;
+        let end = store.get_suffix(name, TailRead::FIRST).await?;
+        Self::read(store, name, suffix, end.size, end.bytes).await
+    }
+
+    /// The same for one whose size is known, from a listing, say: some stores need another request
+    /// to give the end of an object of unknown size.
+    pub async fn open_sized(
+        store: &'s dyn Store,
+        name: &Name,
+        size: u64,
+    ) -> Result<Self, ArchiveError> {
+        let suffix = suffix_of(store, name)?;
+        let range = size.saturating_sub(TailRead::FIRST)..size;
+        let end = store.get_range(name, range).await?;
+        Self::read(store, name, suffix, size, end).await
+    }
+
+    async fn read(
+        store: &'s dyn Store,
+        name: &Name,
+        suffix: Suffix,
+        size: u64,
+        end: Bytes,
+    ) -> Result<Self, ArchiveError> {
+        let damaged = |source| ArchiveError::Container { object: url(store, name), source };
+        let begun = TailRead::start(suffix, size).map_err(damaged)?;
+        let (tail, long_tail) = match begun.feed(&end).map_err(damaged)? {
+            Step::Ready(tail) => (tail, false),
+            Step::Need(more) => {
+                let front = store.get_range(name, more.range()).await?;
+                match more.feed(&front).map_err(damaged)? {
+                    Step::Ready(tail) => (tail, true),
+                    Step::Need(_) => {
+                        return Err(damaged(CodecError::Corrupt("the end of the container")));
+                    }
+                }
+            }
+        };
+        let meta = ObjectMeta::from_map(&tail.meta)
+            .map_err(|source| ArchiveError::Meta { object: url(store, name), source })?;
+        let object =
+            Self { store, name: name.clone(), suffix, size, tail: *tail, meta, end, long_tail };
+        object.agrees_with_its_name()?;
+        object.agrees_with_its_index()?;
+        Ok(object)
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub const fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    /// What it says of itself, if it is a data file and no seal.
+    #[must_use]
+    pub const fn file(&self) -> Option<&FileMeta> {
+        match &self.meta {
+            ObjectMeta::File(file) => Some(file),
+            ObjectMeta::Seal(_) => None,
+        }
+    }
+
+    /// Where its frames are.
+    #[must_use]
+    pub const fn index(&self) -> &Index {
+        &self.tail.index
+    }
+
+    /// All that its tail says; the metadata is the text map that [`meta`](Self::meta) was read of.
+    #[must_use]
+    pub const fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// How it is packed.
+    #[must_use]
+    pub const fn suffix(&self) -> Suffix {
+        self.suffix
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its name under the store's prefix.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.store, &self.name)
+    }
+
+    /// All its records.
+    #[must_use]
+    pub fn records(&self) -> Records<'_> {
+        Records::from_offset(self, Offset::ZERO)
+    }
+
+    /// Its records at `offset` and behind it.
+    #[must_use]
+    pub fn records_from_offset(&self, offset: Offset) -> Records<'_> {
+        Records::from_offset(self, offset)
+    }
+
+    /// Its records from the first one on that was made at `millis` or later; those behind that one
+    /// may be older, since times needn't rise.
+    ///
+    /// Version 1 keeps no timestamps with its records, but the index has those of its frames: there
+    /// this begins with the frame that holds the record, which may be a frame's length too early.
+    #[must_use]
+    pub fn records_from_time(&self, millis: i64) -> Records<'_> {
+        Records::from_time(self, millis)
+    }
+
+    /// The record at `offset`; `None` if there is none in this object. Fetches at most one frame.
+    pub async fn record_at(&self, offset: Offset) -> Result<Option<OwnedRecord>, ArchiveError> {
+        let mut records = self.records_from_offset(offset).before(offset.after());
+        Ok(records.next().await?.map(OwnedRecord::from))
+    }
+
+    /// The first record that was made at `millis` or later (for version 1:
+    /// [as near as is known](Self::records_from_time)); `None` if there is none in this object.
+    /// Fetches at most one frame.
+    pub async fn first_at_or_after_time(
+        &self,
+        millis: i64,
+    ) -> Result<Option<OwnedRecord>, ArchiveError> {
+        let mut records = self.records_from_time(millis);
+        Ok(records.next().await?.map(OwnedRecord::from))
+    }
+
+    /// Fetches `range`.
+    pub(super) async fn fetch(&self, range: std::ops::Range<u64>) -> Result<Bytes, ArchiveError> {
+        Ok(self.store.get_range(&self.name, range).await?)
+    }
+
+    pub(super) fn disagree(&self, what: impl Into<String>) -> ArchiveError {
+        ArchiveError::Disagree { object: self.url(), what: what.into() }
+    }
+
+    fn agrees_with_its_name(&self) -> Result<(), ArchiveError> {
+        let (suffix, start) = match &self.meta {
+            ObjectMeta::File(file) => (file.suffix, file.range.start()),
+            ObjectMeta::Seal(seal) => (seal.suffix, seal.at),
+        };
+        if suffix != self.suffix {
+            return Err(self.disagree(format!("its metadata says that it is a \"{suffix}\"")));
+        }
+        let Parsed::Object { chain, start: named, .. } = parse(&self.name) else { return Ok(()) };
+        let says = self.meta.identity().topic_partition();
+        if *chain.name().topic() != says.topic || chain.partition() != says.partition {
+            return Err(self.disagree(format!("its metadata says that it is of {says}")));
+        }
+        if named != start {
+            return Err(self.disagree(format!("its metadata says that it starts at {start}")));
+        }
+        Ok(())
+    }
+
+    fn agrees_with_its_index(&self) -> Result<(), ArchiveError> {
+        let Some(file) = self.file() else { return Ok(()) };
+        let frames = self.tail.index.frames();
+        let records: u64 = frames.iter().map(|frame| u64::from(frame.info.records)).sum();
+        if records != file.records {
+            let what = format!("its index has {records} records, its metadata {}", file.records);
+            return Err(self.disagree(what));
+        }
+        // First offsets rise, so those of the first and the last frame tell of all.
+        let outside = [frames.first(), frames.last()].into_iter().flatten();
+        let mut outside = outside.filter(|frame| !file.range.contains(frame.info.first));
+        outside.next().map_or(Ok(()), |frame| {
+            let first = frame.info.first;
+            Err(self.disagree(format!("its index has offset {first} outside of {}", file.range)))
+        })
+    }
+}
+
+fn url(store: &dyn Store, name: &Name) -> String {
+    format!("{}/{name}", store.url())
+}
+
+fn suffix_of(store: &dyn Store, name: &Name) -> Result<Suffix, ArchiveError> {
+    let ends = |suffix: &Suffix| name.as_str().ends_with(suffix.as_str());
+    let found = Suffix::ALL.into_iter().find(ends);
+    found.ok_or_else(|| ArchiveError::Name { object: url(store, name) })
+}
