@@ -74,7 +74,7 @@ fn wrong_keys_and_wrong_bucket() {
     assert!(!log.contains("not-the-secret"), "{log}");
     wrong = site.twin_named("bucket");
     wrong.set("s3", "s3_bucket_name", "no-such-bucket");
-    let log = wrong.run_to_end().expect(69).log;
+    let log = wrong.run_to_end().expect(78).log;
     assert!(log.contains("no-such-bucket"), "{log}");
 
     site.run_to_end().expect(0);
