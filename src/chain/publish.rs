@@ -96,6 +96,13 @@ impl Publisher {
         &self.position
     }
 
+    /// The tip was asked for again. What the process has sealed or followed so far still counts.
+    pub fn relocated(&mut self, position: Position) {
+        self.may_seal &= position.suffix == self.position.suffix;
+        self.position = position;
+        self.current = None;
+    }
+
     /// Considers `file`.
     pub fn offer(&mut self, file: LocalFile) -> Action {
         if let Some(what) = self.identity.disagreement(&file.meta.identity) {

@@ -60,6 +60,8 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct PartitionState {
     chain: Option<(ChainId, Publisher)>,
+    /// Whether the chain's tip has to be asked for before the next file.
+    stale: bool,
     backoff: Backoff,
     retry_at: Option<Instant>,
     stopped: bool,
@@ -68,7 +70,7 @@ pub(super) struct PartitionState {
 impl Default for PartitionState {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { chain: None, backoff, retry_at: None, stopped: false }
+        Self { chain: None, stale: true, backoff, retry_at: None, stopped: false }
     }
 }
 
@@ -277,9 +279,9 @@ impl Turn {
         }
     }
 
-    /// Learns where the chain ends, once for the life of this process.
+    /// Learns where the chain ends, if that is not known (any more).
     async fn find_chain(&mut self, local: &LocalObject) -> Result<(), TurnError> {
-        if self.state.chain.is_some() {
+        if !self.state.stale {
             return Ok(());
         }
         let meta = &local.meta;
@@ -291,9 +293,17 @@ impl Turn {
         match located.outcome {
             Outcome::Found(position) => {
                 self.located = true;
-                let publisher =
-                    Publisher::new(meta.identity.clone(), position, self.shared.configured);
-                self.state.chain = Some((located.chain, publisher));
+                self.state.stale = false;
+                match &mut self.state.chain {
+                    Some((chain, publisher)) if *chain == located.chain => {
+                        publisher.relocated(position);
+                    }
+                    other => {
+                        let identity = meta.identity.clone();
+                        let publisher = Publisher::new(identity, position, self.shared.configured);
+                        *other = Some((located.chain, publisher));
+                    }
+                }
                 Ok(())
             }
             Outcome::NoChain => Err(TurnError::NoChain),
@@ -321,7 +331,7 @@ impl Turn {
             tips::request_rewind(spool, &self.partition, tip, why)?;
         }
         // Another instance may have moved the tip since it was learned here: ask again.
-        self.state.chain = None;
+        self.state.stale = true;
         Ok(Next::Enough)
     }
 
