@@ -343,7 +343,7 @@ fn directory_that_is_gone_or_closed_is_no_404() {
         let opened = open(&directory(&deep)).await;
         assert!(matches!(opened, Err(StoreError::NoBucket { .. })), "{opened:?}");
         let failure = selftest::run(&*store).await.expect_err("there is nothing");
-        assert_eq!((failure.check, failure.exit_code()), (Check::Missing, 69));
+        assert_eq!((failure.check, failure.exit_code()), (Check::Missing, 78));
     });
 }
 

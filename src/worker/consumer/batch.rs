@@ -41,8 +41,10 @@ fn encode_headers<'b>(
 impl Loop<'_> {
     /// Takes what has come.
     pub(super) fn take(&mut self, batch: &mut Batch) {
-        let taken = self.consumer.take(batch, BATCH_WAIT);
-        self.summary.records += taken as u64;
+        self.fit_batch(batch);
+        let before = self.summary.bytes;
+        let taken = self.consumer.take(batch, BATCH_WAIT) as u64;
+        self.summary.records += taken;
         let now = Instant::now();
         for part in batch.parts() {
             match part {
@@ -51,6 +53,20 @@ impl Loop<'_> {
             }
         }
         batch.clear();
+        if let Some(size) = (self.summary.bytes - before).checked_div(taken) {
+            self.record_size = self.record_size.midpoint(size);
+        }
+    }
+
+    /// Near the spool's limit smaller batches are taken: all of a batch has to go into files.
+    fn fit_batch(&mut self, batch: &mut Batch) {
+        let room = self.budget.stop_at().saturating_sub(self.usage + self.taken_since);
+        let records = (room / self.record_size.max(1)).clamp(1, MOST as u64);
+        let size = 1 << records.ilog2();
+        if size != self.batch_size {
+            self.batch_size = size;
+            *batch = Batch::with_capacity(size);
+        }
     }
 
     /// Takes a run in; where a file reaches its size, it is closed and the next one begun.

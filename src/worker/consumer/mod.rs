@@ -75,6 +75,9 @@ struct Loop<'a> {
     turn: u64,
     finder: Sender<Request>,
     found: Receiver<Reply>,
+    /// How many records a batch takes now, and how large they have been lately.
+    batch_size: usize,
+    record_size: u64,
     /// Where a record's headers are put together.
     headers: HeadersBuf,
     block_target: usize,

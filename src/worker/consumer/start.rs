@@ -108,6 +108,8 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         turn: 0,
         finder,
         found,
+        batch_size: batch::MOST,
+        record_size: 1024,
         headers: HeadersBuf::new(),
         block_target: batch::BLOCK_MAX,
         block_budget: usize::try_from(memory / 4).unwrap_or(usize::MAX),
