@@ -17,7 +17,7 @@ use crate::spool::{SpoolPartition, tips};
 use crate::types::{Isolation, Offset, Partition, TopicPartition};
 
 /// How often the group is asked what has been committed.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+const ASK_EVERY: Duration = Duration::from_millis(300);
 
 /// Partitions that are not archived up to their targets yet.
 pub(super) struct Targets {
