@@ -51,8 +51,6 @@ const BATCH_WAIT: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(200);
 /// How often the spool's size is measured.
 const USAGE_EVERY: Duration = Duration::from_millis(500);
-/// How often the cluster's topics are matched with the patterns.
-const TOPICS_EVERY: Duration = Duration::from_secs(30);
 /// How long a question to the broker may take from the loop.
 const ASK: Duration = Duration::from_secs(5);
 /// How long records stay in memory only.
@@ -175,7 +173,7 @@ impl Loop<'_> {
             self.measure_spool();
         }
         if now >= timers.topics && self.draining.is_none() {
-            timers.topics = now + TOPICS_EVERY;
+            timers.topics = now + self.topics.every;
             if let Err(error) = self.match_topics() {
                 log::warn!("the cluster's topics can't be listed: {error}");
                 timers.topics = now + ASK;
@@ -406,8 +404,11 @@ impl Loop<'_> {
     }
 
     fn match_topics(&mut self) -> Result<(), KafkaError> {
-        let all = self.admin.topics(ASK)?;
-        let matching = self.topics.matching(all);
+        let matching = self.topics.matching(self.admin.topics(ASK)?);
+        self.topics.warn_of_missing(self.config, &matching);
+        if let Some(targets) = &mut self.targets {
+            targets.forget_topics_but(&matching);
+        }
         if matching != self.topics.subscribed {
             log::info!("subscribing to {} topics: {}", matching.len(), names(&matching));
             self.consumer.subscribe(&matching)?;

@@ -24,13 +24,48 @@ use crate::worker::{Context, Exit, START_PATIENCE, archive, in_full, runtime};
 /// has fetched, a quarter for blocks; the rest is for the process itself.
 const SHARE: u64 = 2;
 
+/// How often the cluster's topics are matched with the patterns, unless the settings say.
+const TOPICS_EVERY: Duration = Duration::from_secs(30);
+
 /// Which topics are archived.
 pub(super) struct Topics {
     patterns: Patterns,
     pub(super) subscribed: Vec<TopicName>,
+    /// How often the cluster's topics are looked at.
+    pub(super) every: Duration,
+    missing: Vec<TopicName>,
 }
 
 impl Topics {
+    fn open(config: &Config) -> Result<Self, Exit> {
+        let millis = config.kafka.get("topic.metadata.refresh.interval.ms");
+        let millis = millis.and_then(|text| text.parse().ok()).filter(|millis| *millis > 0);
+        Ok(Self {
+            patterns: patterns(config)?,
+            subscribed: Vec::new(),
+            every: millis.map_or(TOPICS_EVERY, Duration::from_millis),
+            missing: Vec::new(),
+        })
+    }
+
+    /// Says once which topics were asked for by name and are not there.
+    pub(super) fn warn_of_missing(&mut self, config: &Config, matching: &[TopicName]) {
+        let named = config.consumer.topics.whitelist.iter().filter_map(|pattern| match pattern {
+            Pattern::Exact(topic) => Some(topic),
+            Pattern::Regex(_) => None,
+        });
+        let missing = named.filter(|topic| !matching.contains(topic)).cloned().collect();
+        if missing != self.missing {
+            self.missing = missing;
+            for topic in &self.missing {
+                log::warn!(
+                    "topic \"{topic}\" of [consumer] topic_whitelist is not there (or blacklisted); \
+                     it is archived as soon as it appears"
+                );
+            }
+        }
+    }
+
     /// Those of `all` that match, sorted.
     pub(super) fn matching(&self, all: Vec<(TopicName, i32)>) -> Vec<TopicName> {
         let mut names: Vec<_> =
@@ -72,15 +107,14 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
     let consumer = Consumer::new(&settings).map_err(Exit::config)?;
     let admin = consumer.admin();
     reach_broker(ctx, &admin)?;
-    let patterns = || patterns(config);
-    let topics = Topics { patterns: patterns()?, subscribed: Vec::new() };
+    let topics = Topics::open(config)?;
     let (finder, requests) = mpsc::channel();
     let (replies, found) = mpsc::channel();
     let rooms = Rooms {
         admin: consumer.admin(),
         group: consumer.group(),
         spool: spool.clone(),
-        genesis: Genesis::new(config, patterns()?),
+        genesis: Genesis::new(config, patterns(config)?),
         config: ctx.config.clone(),
     };
     std::thread::Builder::new()

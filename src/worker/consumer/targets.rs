@@ -14,7 +14,7 @@ use super::{ASK, Exit, Loop};
 use crate::chain::CommitNote;
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
 use crate::spool::{SpoolPartition, tips};
-use crate::types::{Isolation, Offset, Partition, TopicPartition};
+use crate::types::{Isolation, Offset, Partition, TopicName, TopicPartition};
 
 /// How often the group is asked what has been committed.
 const ASK_EVERY: Duration = Duration::from_millis(300);
@@ -23,6 +23,8 @@ const ASK_EVERY: Duration = Duration::from_millis(300);
 pub(super) struct Targets {
     left: HashMap<TopicPartition, Offset>,
     ask_at: Instant,
+    /// Whether a topic was deleted before its target was reached.
+    incomplete: bool,
     /// The answer to what was asked; a thread waits for it, for in a rebalance it may take long.
     asked: Option<Receiver<Answer>>,
 }
@@ -49,7 +51,7 @@ impl Targets {
             left.insert(tp, end?);
         }
         log::info!("archiving up to the present end of {} partitions, then leaving", left.len());
-        Ok(Self { left, ask_at: Instant::now(), asked: None })
+        Ok(Self { left, ask_at: Instant::now(), incomplete: false, asked: None })
     }
 }
 
@@ -62,6 +64,19 @@ impl Targets {
             let _ = answer.send(group.committed(&asked, ASK));
         });
         answers
+    }
+
+    /// Gives up what lies in topics that are not there any more.
+    pub(super) fn forget_topics_but(&mut self, existing: &[TopicName]) {
+        let before = self.left.len();
+        self.left.retain(|tp, target| {
+            let there = existing.contains(&tp.topic);
+            if !there {
+                log::error!("not archived up to {target}: {tp}: the topic was deleted meanwhile");
+            }
+            there
+        });
+        self.incomplete |= self.left.len() < before;
     }
 
     fn forget(&mut self, committed: Vec<(TopicPartition, Option<Committed>)>) {
@@ -89,7 +104,11 @@ impl Loop<'_> {
         }
         self.stop_at_targets();
         self.forget_reached(now);
-        if self.targets.as_ref()?.left.is_empty() {
+        let targets = self.targets.as_ref()?;
+        if targets.left.is_empty() {
+            if targets.incomplete {
+                return Some(Exit::PARTIAL);
+            }
             log::info!("everything that was there at the start is archived");
             return Some(Exit::DONE);
         }
