@@ -177,9 +177,11 @@ impl<'a> Uploader<'a> {
             Either::Left((done, _)) => Some(done),
             Either::Right(_) => None,
         };
-        self.watch.drain();
         if let Some((partition, state)) = finished {
             self.states.insert(partition, Some(state));
+        }
+        if self.watch.drain() {
+            self.states.values_mut().flatten().for_each(PartitionState::spool_changed);
         }
     }
 }

@@ -64,19 +64,28 @@ pub(super) struct PartitionState {
     stale: bool,
     backoff: Backoff,
     retry_at: Option<Instant>,
+    /// Whether it waits for somebody else's work, not for a store that failed.
+    waiting: bool,
     stopped: bool,
 }
 
 impl Default for PartitionState {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { chain: None, stale: true, backoff, retry_at: None, stopped: false }
+        Self { chain: None, stale: true, backoff, retry_at: None, waiting: false, stopped: false }
     }
 }
 
 impl PartitionState {
     pub(super) const fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Something changed in the spool: perhaps what it waits for.
+    pub(super) const fn spool_changed(&mut self) {
+        if self.waiting {
+            self.retry_at = None;
+        }
     }
 
     /// How long to wait before its next turn; `None` if it needs the operator.
@@ -138,7 +147,9 @@ enum Next {
 
 impl Turn {
     pub(super) async fn run(mut self) -> (SpoolPartition, PartitionState) {
-        match self.files().await {
+        let ended = self.files().await;
+        self.state.waiting = matches!(ended, Ok(Ended::Waiting));
+        match ended {
             Ok(Ended::Through) => {
                 self.state.backoff.reset();
                 self.state.retry_at = None;
