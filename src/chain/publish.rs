@@ -90,6 +90,12 @@ impl Publisher {
         Self { identity, position, configured, may_seal: true, current: None }
     }
 
+    /// Whose chain it is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Where the chain ends, as far as is known here.
     #[must_use]
     pub const fn position(&self) -> &Position {

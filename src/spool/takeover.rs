@@ -19,6 +19,9 @@ use crate::types::Offset;
 pub struct Takeover {
     /// The first offset that is neither archived nor in the spool: where to read on.
     pub next: Offset,
+    /// Ends of the complete files on the way there, ascending: the boundaries of what will be
+    /// published.
+    pub ends: Vec<Offset>,
     /// The file to go on writing, if there is one.
     pub going_on: Option<InProgress>,
     /// How many files of no use were removed.
@@ -44,6 +47,7 @@ pub fn take_over(
 ) -> Result<Takeover> {
     let mut takeover = join_complete(spool, lock.partition(), tip)?;
     repair_in_progress(spool, lock.partition(), &mut takeover, inspect)?;
+    takeover.ends.sort_unstable();
     forget_rewinds(spool, lock.partition(), tip, takeover.next)?;
     Ok(takeover)
 }
@@ -69,7 +73,9 @@ fn join_complete(spool: &Spool, partition: &SpoolPartition, tip: Offset) -> Resu
     let files = complete_files(spool, partition)?;
     let joined = recovery::join(tip, &files);
     let Dropped { dropped, busy } = drop_files(spool, &joined.strays)?;
-    Ok(Takeover { next: joined.reached, going_on: None, dropped, busy })
+    let mut ends: Vec<_> = joined.joining.iter().map(|name| name.range.next()).collect();
+    ends.dedup();
+    Ok(Takeover { next: joined.reached, ends, going_on: None, dropped, busy })
 }
 
 #[derive(Default)]
@@ -135,7 +141,9 @@ fn repair_in_progress(
                 takeover.going_on = Some(file);
             }
             Repaired::Rotated(placed) => {
-                takeover.next = takeover.next.max(placed.name().range.next());
+                let end = placed.name().range.next();
+                takeover.ends.push(end);
+                takeover.next = takeover.next.max(end);
             }
             Repaired::Dropped => {
                 takeover.dropped += 1;

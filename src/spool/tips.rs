@@ -20,14 +20,19 @@ use super::durable;
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::{RewindName, SpoolPartition, Stage};
 use crate::chain::Position;
-use crate::types::{Offset, TopicPartition};
+use crate::meta::Identity;
+use crate::types::Offset;
+#[cfg(test)]
+use crate::types::TopicPartition;
 
 /// What is known of a chain's end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TipFile {
     /// Whose chain.
     #[serde(flatten)]
-    pub tp: TopicPartition,
+    pub identity: Identity,
+    /// In which archive: the store's URL.
+    pub archive: String,
     /// Grows with every writing.
     #[serde(default)]
     pub generation: u64,
@@ -38,9 +43,18 @@ pub struct TipFile {
 impl TipFile {
     /// A tip that is to be written.
     #[must_use]
-    pub const fn new(tp: TopicPartition, position: Position) -> Self {
-        Self { tp, generation: 0, position }
+    pub fn new(identity: Identity, archive: &str, position: Position) -> Self {
+        Self { identity, archive: archive.to_owned(), generation: 0, position }
     }
+}
+
+/// The position of `identity`'s chain in `archive`, if the tip that is there is of no other: the
+/// topic may have been created again since, or another archive be used.
+pub fn position_of(spool: &Spool, identity: &Identity, archive: &str) -> Result<Option<Position>> {
+    let tip = read(spool, &SpoolPartition::of(&identity.topic_partition()))?;
+    let same =
+        |tip: &TipFile| tip.archive == archive && tip.identity.disagreement(identity).is_none();
+    Ok(tip.filter(same).map(|tip| tip.position))
 }
 
 /// Why and since when a partition is stopped: `tips/TOPIC-PARTITION.stopped`.
@@ -90,7 +104,7 @@ pub fn read(spool: &Spool, partition: &SpoolPartition) -> Result<Option<TipFile>
         Err(e) => return Err(e).at("read", &path),
     };
     let tip: Option<TipFile> = serde_json::from_slice(&bytes).ok();
-    Ok(tip.filter(|tip| SpoolPartition::of(&tip.tp) == *partition))
+    Ok(tip.filter(|tip| SpoolPartition::of(&tip.identity.topic_partition()) == *partition))
 }
 
 /// All tips that read.
@@ -105,8 +119,9 @@ pub fn read_all(spool: &Spool) -> Result<Vec<TipFile>> {
 /// one above that of the tip before. After a crash within, the tip before stands; after `Ok` the
 /// new one does.
 pub fn write(spool: &Spool, lock: &PartitionLock, mut tip: TipFile) -> Result<TipFile> {
-    if SpoolPartition::of(&tip.tp) != *lock.partition() {
-        return Err(SpoolError::WrongLock { held: lock.partition().clone(), tp: tip.tp });
+    if SpoolPartition::of(&tip.identity.topic_partition()) != *lock.partition() {
+        let tp = tip.identity.topic_partition();
+        return Err(SpoolError::WrongLock { held: lock.partition().clone(), tp });
     }
     let before = read(spool, lock.partition())?.map_or(0, |before| before.generation);
     tip.generation = before.max(tip.generation).saturating_add(1);
@@ -161,25 +176,49 @@ fn names<N>(spool: &Spool, parse: impl Fn(&str) -> Option<N>) -> Result<Vec<N>> 
 mod tests {
     use super::*;
     use crate::spool::testing::{names_in, offset, partition, spool, tp};
-    use crate::types::Suffix;
+    use crate::types::{Isolation, Suffix, TopicId};
+
+    fn identity(partition: i64) -> Identity {
+        let TopicPartition { topic, partition } = tp("t", partition);
+        Identity {
+            cluster_id: "c".to_owned(),
+            topic,
+            topic_id: TopicId::from_halves(0, 7),
+            partition,
+            isolation: Isolation::ReadCommitted,
+        }
+    }
+
+    #[test]
+    fn a_tip_of_another_topic_id_or_archive_says_nothing() {
+        let (_dir, spool) = spool();
+        let lock = PartitionLock::take(&spool, &partition("t", 1)).unwrap().ours().unwrap();
+        write(&spool, &lock, tip(5)).unwrap();
+        let known = |id: &Identity, archive| position_of(&spool, id, archive).unwrap();
+        assert_eq!(known(&identity(1), "file:///a").map(|p| p.tip), Some(offset(5)));
+        assert_eq!(known(&identity(1), "file:///b"), None);
+        let again = Identity { topic_id: TopicId::from_halves(0, 8), ..identity(1) };
+        assert_eq!(known(&again, "file:///a"), None);
+    }
 
     fn tip(at: u64) -> TipFile {
-        TipFile::new(tp("t", 1), Position::genesis(offset(at), Suffix::MakZst))
+        TipFile::new(identity(1), "file:///a", Position::genesis(offset(at), Suffix::MakZst))
     }
 
     #[test]
     fn a_tip_reads_as_it_was_written_and_its_generation_grows() {
         let (_dir, spool) = spool();
         let lock = PartitionLock::take(&spool, &partition("t", 1)).unwrap().ours().unwrap();
-        assert_eq!(read(&spool, &partition("t", 1)).unwrap(), None);
+        assert!(read(&spool, &partition("t", 1)).unwrap().is_none());
         let first = write(&spool, &lock, tip(5)).unwrap();
         assert_eq!(first.generation, 1);
         let second = write(&spool, &lock, tip(5)).unwrap();
         assert_eq!(second.generation, 2);
-        assert_eq!(read(&spool, &partition("t", 1)).unwrap(), Some(second.clone()));
-        assert_eq!(read_all(&spool).unwrap(), [second]);
+        let found = read(&spool, &partition("t", 1)).unwrap().unwrap();
+        assert_eq!((found.generation, found.position), (2, second.position));
+        assert_eq!(read_all(&spool).unwrap().len(), 1);
         assert_eq!(names_in(&spool, Stage::Tips), ["t-1.json"]);
-        let other = TipFile { tp: tp("t", 2), ..tip(5) };
+        let other = TipFile { identity: identity(2), ..tip(5) };
         let e = write(&spool, &lock, other).unwrap_err();
         assert_eq!(e.to_string(), "the tip of t-2 can't be written under the lock of t-1");
     }
@@ -190,12 +229,12 @@ mod tests {
         let path = spool.dir(Stage::Tips).join("t-1.json");
         for garbage in ["", "{", "[]", "{\"tip\":-1}", "\0\0\0"] {
             fs::write(&path, garbage).unwrap();
-            assert_eq!(read(&spool, &partition("t", 1)).unwrap(), None, "{garbage}");
+            assert!(read(&spool, &partition("t", 1)).unwrap().is_none(), "{garbage}");
         }
         assert!(read_all(&spool).unwrap().is_empty());
         fs::write(&path, serde_json::to_vec(&tip(3)).unwrap()).unwrap();
         fs::copy(&path, spool.dir(Stage::Tips).join("t-2.json")).unwrap();
-        assert_eq!(read(&spool, &partition("t", 2)).unwrap(), None);
+        assert!(read(&spool, &partition("t", 2)).unwrap().is_none());
     }
 
     #[test]

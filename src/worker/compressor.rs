@@ -70,6 +70,7 @@ impl<'a> Compressor<'a> {
                     Duration::ZERO
                 }
                 Ok(false) if self.ctx.empties_spool() && self.is_done() => return Exit::DONE,
+                Ok(false) if self.ctx.empties_spool() => Duration::from_secs(1),
                 Ok(false) => self.ctx.config.compression.check_interval,
                 Err(error) => {
                     let wait = self.backoff.next();
@@ -91,15 +92,20 @@ impl<'a> Compressor<'a> {
     /// Goes over what waits, oldest first; says whether anything was packed.
     fn pass(&self) -> Result<bool, SpoolError> {
         let mut any = false;
+        let mut failed = None;
         let mut files = self.spool.rotated()?;
         files.sort_by_key(|file| file.modified);
         for file in files {
             if self.ctx.stop() != Stop::No {
                 return Ok(any);
             }
-            any |= matches!(self.file(&file.name)?, Done::Packed);
+            // One file's trouble does not keep the others.
+            match self.file(&file.name) {
+                Ok(done) => any |= matches!(done, Done::Packed),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(any)
+        failed.map_or(Ok(any), Err)
     }
 
     fn file(&self, name: &FileName) -> Result<Done, SpoolError> {

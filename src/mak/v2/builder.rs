@@ -10,6 +10,8 @@ use crate::types::{Offset, Timestamp, TimestampType};
 
 /// The most that meta and data may take together; the payload's length has 32 bits.
 const ROOM: usize = u32::MAX as usize - FIXED_LEN - MOST_META;
+/// How much memory is kept from block to block.
+const KEPT: usize = 512 << 10;
 /// More than the meta part of one record can take: flags and five numbers.
 const MOST_META: usize = 64;
 
@@ -76,6 +78,9 @@ impl BlockBuilder {
         self.header_overhead = 0;
         self.meta.clear();
         self.data.clear();
+        // One huge record must not keep its room for ever, in each of a thousand partitions.
+        self.meta.shrink_to(KEPT);
+        self.data.shrink_to(KEPT);
     }
 
     /// Appends a record. Its offset is the one that is expected next, or a higher one.

@@ -9,16 +9,17 @@ use super::finder::{Found, Reply, Request};
 use super::owned::{Active, State};
 use super::sink::{Sink, SinkError};
 use super::{Loop, in_full};
-use crate::chain::Position;
 use crate::chain::follow::Follower;
+use crate::codec::Container;
 use crate::config::OnGap;
 use crate::kafka::Start;
-use crate::mak::v2::{self, Recovered};
-use crate::meta::{Gap, GapReason, Identity};
+use crate::mak::v2::{self, Blocks, Recovered};
+use crate::meta::{Gap, GapReason, Identity, ObjectMeta};
 use crate::spool::age::Stamp;
-use crate::spool::recovery::{self, Stream};
-use crate::spool::stage::InProgress;
+use crate::spool::recovery::Stream;
+use crate::spool::stage::{Compressed, InProgress, Rotated};
 use crate::spool::takeover::{Takeover, take_over};
+use crate::spool::tips::TipFile;
 use crate::spool::{PartitionLock, SpoolPartition, Taken, tips};
 use crate::types::{Offset, TopicPartition, WriterToken};
 
@@ -89,22 +90,35 @@ impl Loop<'_> {
         if let Err(error) = tips::clear_stop(&self.spool, &SpoolPartition::of(tp)) {
             log::warn!("{tp}: {}", in_full(&error));
         }
-        if !read {
+        if read {
+            self.starts.push(start);
+        }
+    }
+
+    /// Begins to read what has been activated: in one call, for each one makes librdkafka begin
+    /// anew with those that stand at their end.
+    pub(super) fn assign_started(&mut self) {
+        let starts = std::mem::take(&mut self.starts);
+        if starts.is_empty() {
             return;
         }
-        match self.consumer.assign(&[start]).map(|slots| slots.first().copied().flatten()) {
-            Ok(Some(slot)) => {
-                self.slots.retain(|_, other| other != tp);
-                self.slots.insert(slot, tp.clone());
-                if let Some(active) = self.active_mut(tp) {
-                    active.assigned = true;
+        match self.consumer.assign(&starts) {
+            Ok(slots) => {
+                for (start, slot) in starts.into_iter().zip(slots) {
+                    // `None`: not ours any more; the revocation follows.
+                    let Some(slot) = slot else { continue };
+                    if let Some(active) = self.active_mut(&start.partition) {
+                        active.assigned = true;
+                    }
+                    self.slots.retain(|_, other| *other != start.partition);
+                    self.slots.insert(slot, start.partition);
                 }
             }
-            // Not ours any more: the revocation follows.
-            Ok(None) => {}
             Err(error) => {
-                log::error!("{tp}: {error}");
-                self.relocate_later(tp, "it could not be assigned");
+                log::error!("{} partitions could not be assigned: {error}", starts.len());
+                for start in starts {
+                    self.relocate_later(&start.partition, "it could not be assigned");
+                }
             }
         }
     }
@@ -116,17 +130,35 @@ impl Loop<'_> {
             return Ok(Prepared::Busy);
         };
         // The uploader may have gone on since the store was asked.
-        let position = match tips::read(&self.spool, &partition)? {
-            Some(local) if local.position.tip > found.position.tip => local.position,
+        let known = tips::position_of(&self.spool, &found.identity, &found.archive)?;
+        let position = match known {
+            Some(local) if local.tip > found.position.tip => local,
             _ => found.position,
         };
+        if self.holds_files_of_another(&partition, &found.identity)? {
+            return Ok(Prepared::Busy);
+        }
+        if known.is_none_or(|local| local.tip < position.tip) {
+            let tip = TipFile::new(found.identity.clone(), &found.archive, position);
+            tips::write(&self.spool, &lock, tip)?;
+        }
         let mut whole = HashMap::new();
         let inspect = |file: &File| inspect(file, &found.identity, &mut whole);
-        let Takeover { next, going_on, .. } = take_over(&self.spool, &lock, position.tip, inspect)?;
+        let Takeover { next, ends, going_on, .. } =
+            take_over(&self.spool, &lock, position.tip, inspect)?;
         drop(lock);
-        let follower = self.follower(&partition, position)?;
-        let mut active = Active::new(found.identity.clone(), follower, next);
+        let mut active = Active::new(found.identity.clone(), Follower::new(position, ends), next);
         active.sink = going_on.and_then(|file| resume(file, &mut whole));
+        // What is written has to begin where the files before it end.
+        let begins = active.sink.as_ref().map_or(active.next, Sink::start);
+        if begins != active.follower.current_start() {
+            active.park()?;
+            return Ok(Prepared::Busy);
+        }
+        if active.next != position.tip {
+            // The tip's epoch is that of the record before the tip only.
+            active.leader_epoch = None;
+        }
         if found.log_end < active.next {
             let next = active.next;
             active.park()?;
@@ -143,23 +175,36 @@ impl Loop<'_> {
         Ok(Prepared::Ready(Box::new(active)))
     }
 
-    /// The boundaries of the files that wait in the spool.
-    fn follower(
+    /// Whether complete files of the partition belong to an earlier life of the topic: they go
+    /// into their own chain first.
+    fn holds_files_of_another(
         &self,
         partition: &SpoolPartition,
-        position: Position,
-    ) -> Result<Follower, SinkError> {
-        let mut files = self.spool.rotated()?;
-        files.extend(self.spool.compressed()?);
-        let ours: Vec<_> = files
-            .into_iter()
-            .map(|entry| entry.name)
-            .filter(|name| name.partition == *partition)
-            .collect();
-        let joined = recovery::join(position.tip, &ours);
-        let mut ends: Vec<_> = joined.joining.iter().map(|name| name.range.next()).collect();
-        ends.dedup();
-        Ok(Follower::new(position, ends))
+        identity: &Identity,
+    ) -> Result<bool, SinkError> {
+        for entry in self.spool.rotated()? {
+            if entry.name.partition == *partition
+                && let Taken::Ours(rotated) = Rotated::claim(&self.spool, &entry.name)?
+                && let Ok(bytes) = crate::worker::map(rotated.file())
+                && let Some(Ok(block)) = Blocks::of_file(&bytes).ok().and_then(|mut all| all.next())
+                && let Ok(header) = block.header()
+                && header.identity.disagreement(identity).is_some()
+            {
+                return Ok(true);
+            }
+        }
+        for entry in self.spool.compressed()? {
+            if entry.name.partition == *partition
+                && let Taken::Ours(packed) = Compressed::claim(&self.spool, &entry.name)?
+                && let Ok(bytes) = crate::worker::map(packed.file())
+                && let Ok(container) = Container::parse(entry.name.suffix, &bytes)
+                && let Ok(meta) = ObjectMeta::from_map(&container.tail().meta)
+                && meta.identity().disagreement(identity).is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Kafka no longer has what comes next. Returns why the partition stops, if it does.

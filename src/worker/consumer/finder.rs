@@ -15,7 +15,7 @@ use crate::chain::locate::{Hints, Outcome};
 use crate::chain::{CommitNote, Position, Stop};
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
 use crate::meta::Identity;
-use crate::spool::{Spool, SpoolPartition, tips};
+use crate::spool::{Spool, tips};
 use crate::store::StoreError;
 use crate::types::{Isolation, Offset, Suffix, TopicName, TopicPartition};
 use crate::worker::backoff::Backoff;
@@ -47,6 +47,8 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) identity: Identity,
+    /// The archive's URL.
+    pub(crate) archive: String,
     pub(crate) position: Position,
     /// First offset that Kafka still has.
     pub(crate) log_start: Offset,
@@ -239,8 +241,8 @@ impl Finder {
         let note = view.committed.as_ref().and_then(|c| CommitNote::parse(&c.metadata));
         let note = note.filter(|note| note.topic_id.0.agrees_with(view.identity.topic_id));
         let noted = note.map(|note| note.position);
-        let local = tips::read(&self.spool, &SpoolPartition::of(&view.tp));
-        let local = local.ok().flatten().map(|tip| tip.position);
+        let archive = self.io.store().url();
+        let local = tips::position_of(&self.spool, &view.identity, archive).ok().flatten();
         let seen = match (noted, local) {
             (Some(a), Some(b)) if b.tip > a.tip => Some(b),
             (one, other) => one.or(other),
@@ -255,6 +257,7 @@ impl Finder {
         };
         let committed = view.committed.filter(|_| noted.is_some()).map(|c| c.offset);
         Ok(Some(Ok(Box::new(Found {
+            archive: archive.to_owned(),
             identity: view.identity,
             position,
             log_start: view.log_start,

@@ -31,11 +31,13 @@ use std::time::{Duration, Instant};
 
 use super::{Context, Exit, in_full};
 use crate::config::Config;
-use crate::kafka::{Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot};
+use crate::kafka::{Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Start};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow};
+use crate::spool::recovery::{Reason, Repair};
+use crate::spool::stage::Abandoned;
 use crate::spool::watch::Watch;
-use crate::spool::{Spool, SpoolPartition, tips};
+use crate::spool::{Spool, SpoolPartition, Taken, tips};
 use crate::sys::signals::Order;
 use crate::types::{TopicName, TopicPartition};
 
@@ -71,6 +73,12 @@ struct Loop<'a> {
     /// Which partition's records bear which slot.
     slots: HashMap<Slot, TopicPartition>,
     turn: u64,
+    /// What the next call of librdkafka is to begin with.
+    starts: Vec<Start>,
+    /// With `--exit-at-end`, when the end is reached: how to leave once all is drained.
+    ending: Option<Exit>,
+    /// When this process began, milliseconds since 1970: stop notes from before are of another.
+    began_ms: u64,
     finder: Sender<Request>,
     found: Receiver<Reply>,
     /// How many records a batch takes now, and how large they have been lately.
@@ -146,7 +154,8 @@ impl Loop<'_> {
             }
             Err(error) => return Some(fatal(&error)),
         }
-        loop {
+        let enough = Instant::now() + TICK;
+        while Instant::now() < enough {
             match self.found.try_recv() {
                 Ok(reply) => self.answered(reply),
                 Err(TryRecvError::Empty) => break,
@@ -155,6 +164,7 @@ impl Loop<'_> {
                 }
             }
         }
+        self.assign_started();
         if let Some(exit) = self.timers(timers) {
             return Some(exit);
         }
@@ -249,6 +259,10 @@ impl Loop<'_> {
             Event::Error { fatal: true, code, text } => {
                 log::error!("the Kafka client can't go on: {text} ({})", code.0);
                 return Some(Exit(code_exit(code)));
+            }
+            Event::Error { code, text, .. } if code_exit(code) == 77 => {
+                log::error!("the Kafka client is not permitted: {text} ({})", code.0);
+                return Some(Exit(77));
             }
             Event::Error { code, text, .. } => log::warn!("Kafka client: {text} ({})", code.0),
         }
@@ -361,6 +375,9 @@ impl Loop<'_> {
         // What is in memory still will be written, too.
         let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
         let usage = usage.saturating_add(buffered);
+        // A disk that is nearly full is a full spool.
+        let free = self.spool.free_bytes().unwrap_or(u64::MAX);
+        let usage = usage.max(self.config.main.spool_max_bytes.get().saturating_sub(free));
         self.usage = usage;
         let flow = self.budget.flow(usage, self.flow);
         if flow != self.flow {
@@ -373,10 +390,26 @@ impl Loop<'_> {
                 Flow::Take => log::info!("the spool has room again: {usage} bytes; fetching"),
             }
         }
-        if flow == Flow::Pause
-            && let Some(largest) = self.largest()
-        {
-            self.rotate(&[largest]);
+        if flow == Flow::Pause {
+            match self.largest() {
+                Some(largest) => self.rotate(&[largest]),
+                None => self.drop_abandoned(),
+            }
+        }
+    }
+
+    /// Files in progress that nobody writes, of partitions that are not ours: they went to another
+    /// host. Kafka has the data.
+    fn drop_abandoned(&self) {
+        let Ok(files) = self.spool.in_progress() else { return };
+        let ours: HashSet<_> = self.partitions.keys().map(SpoolPartition::of).collect();
+        for file in files.into_iter().filter(|file| !ours.contains(&file.name.partition)) {
+            if let Ok(Taken::Ours(abandoned)) = Abandoned::claim(&self.spool, &file.name) {
+                log::info!("{}: dropped: nobody writes it, and the spool is full", file.name);
+                if let Err(error) = abandoned.repair(Repair::Drop(Reason::DoesNotJoin)) {
+                    log::warn!("{}", in_full(&error));
+                }
+            }
         }
     }
 
@@ -405,6 +438,7 @@ impl Loop<'_> {
 
     fn match_topics(&mut self) -> Result<(), KafkaError> {
         let matching = self.topics.matching(self.admin.topics(ASK)?);
+        let matching = self.topics.twice_missed(matching);
         self.topics.warn_of_missing(self.config, &matching);
         if let Some(targets) = &mut self.targets {
             targets.forget_topics_but(&matching);
@@ -445,6 +479,7 @@ const fn code_exit(code: Code) -> u8 {
         Code::AUTHENTICATION
         | Code::TOPIC_AUTHORIZATION_FAILED
         | Code::GROUP_AUTHORIZATION_FAILED => 77,
+        Code::TIMED_OUT | Code::TRANSPORT | Code::ALL_BROKERS_DOWN => 69,
         _ => 70,
     }
 }

@@ -32,8 +32,9 @@ impl Loop<'_> {
             let partition = SpoolPartition::of(&tp);
             if let Some(rewind) = rewinds.iter().find(|rewind| rewind.partition == partition) {
                 let why = tips::rewind_reason(&self.spool, rewind);
-                self.wish(&tp, rewind.to, &why);
-                continue;
+                if self.wish(&tp, rewind.to, &why) {
+                    continue;
+                }
             }
             match tips::read(&self.spool, &partition) {
                 Ok(Some(tip)) => self.tip_moved(&tp, tip.position),
@@ -57,14 +58,18 @@ impl Loop<'_> {
         }
     }
 
-    /// A local file was lost, at `to`.
-    fn wish(&mut self, tp: &TopicPartition, to: Offset, why: &str) {
-        let Some(active) = self.active_mut(tp) else { return };
-        match active.follower.rewind(to) {
-            Reaction::Restart(_) => self.relocate(tp, why),
-            // Of another time: the next assignment forgets it.
-            Reaction::None | Reaction::Commit => {}
+    /// A local file was lost, at `to`; whether that means to go back. A wish that is of another
+    /// time is forgotten by the next assignment.
+    fn wish(&mut self, tp: &TopicPartition, to: Offset, why: &str) -> bool {
+        let Some(active) = self.active_mut(tp) else { return false };
+        let go_back = matches!(active.follower.rewind(to), Reaction::Restart(_));
+        if go_back {
+            log::info!("{tp}: going back to {to}: {why}");
+            self.let_go(tp);
+            // Not at once: the file may only just be being put aside.
+            self.relocate_after(tp, Duration::from_millis(500));
         }
+        go_back
     }
 
     /// Commits tips that the group does not know yet.

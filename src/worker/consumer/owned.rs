@@ -108,6 +108,8 @@ impl Active {
     pub(crate) fn reached(&mut self, next: Offset, now: Instant) {
         if next > self.next {
             self.next = next;
+            // The epoch known is that of a record further back.
+            self.leader_epoch = None;
             self.covered_since.get_or_insert(now);
         }
     }

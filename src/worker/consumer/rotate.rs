@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::owned::{Active, State};
 use super::sink::{Rotation, SinkError};
 use super::{ASK, Loop, in_full};
+use crate::kafka::{Code, KafkaError};
 use crate::spool::age::Stamp;
 use crate::spool::stage::Placed;
 use crate::types::{TopicId, TopicName, TopicPartition};
@@ -19,12 +20,17 @@ impl Loop<'_> {
     pub(super) fn due(&self, now: Instant) -> Vec<TopicPartition> {
         let settings = &self.config.consumer;
         let largest = settings.max_file_bytes.get();
+        let draining = self.draining.is_some();
         self.dirty(|active| {
             let old = active.dirty_since().is_some_and(|since| now - since >= settings.max_age);
             let quiet = settings
                 .max_idle
                 .is_some_and(|idle| active.quiet_since().is_some_and(|since| now - since >= idle));
-            old || quiet || active.in_progress_bytes() >= largest || active.target_reached
+            draining
+                || old
+                || quiet
+                || active.in_progress_bytes() >= largest
+                || active.target_reached
         })
     }
 
@@ -59,12 +65,22 @@ impl Loop<'_> {
                 return;
             }
         };
-        // Of a topic that is gone nothing can follow: what was read is its end.
-        let ids: HashMap<TopicName, TopicId> =
-            answers.into_iter().filter_map(|(topic, id)| Some((topic, id.ok()?))).collect();
+        let mut ids: HashMap<TopicName, TopicId> = HashMap::new();
+        for (topic, answer) in answers {
+            match answer.as_ref().map_err(KafkaError::code) {
+                Ok(id) => ids.insert(topic, *id),
+                // Of a topic that is gone nothing can follow: what was read is its end.
+                Err(Some(Code::UNKNOWN_TOPIC_OR_PART | Code::UNKNOWN_TOPIC)) => {
+                    ids.insert(topic, TopicId::UNKNOWN)
+                }
+                Err(_) => None,
+            };
+        }
         for tp in due {
-            let id = ids.get(&tp.topic).copied().unwrap_or(TopicId::UNKNOWN);
-            self.rotate_one(&tp, id);
+            // Without an answer the file waits for the next time.
+            if let Some(id) = ids.get(&tp.topic) {
+                self.rotate_one(&tp, *id);
+            }
         }
     }
 

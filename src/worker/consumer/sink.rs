@@ -84,6 +84,11 @@ impl Sink {
         Self { file, block, start, written, opened: now, last_record: now, buffered_since: None }
     }
 
+    /// The first offset that the file covers.
+    pub(crate) const fn start(&self) -> Offset {
+        self.start
+    }
+
     /// Bytes so far, those in memory included.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.file.len() + self.buffered_bytes()
@@ -118,11 +123,9 @@ impl Sink {
         Ok(())
     }
 
-    /// The leader epoch of the record that was pushed last.
-    pub(crate) fn set_leader_epoch(&mut self, epoch: Option<i32>) {
-        if epoch.is_some() {
-            self.written.leader_epoch = epoch;
-        }
+    /// The leader epoch of the record right before the file's end, if it is known.
+    pub(crate) const fn set_leader_epoch(&mut self, epoch: Option<i32>) {
+        self.written.leader_epoch = epoch;
     }
 
     /// Writes the block as covering everything up to `next`; nothing to do if that is nothing.

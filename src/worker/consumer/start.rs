@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::finder::Finder;
 use super::genesis::Genesis;
@@ -34,6 +34,7 @@ pub(super) struct Topics {
     /// How often the cluster's topics are looked at.
     pub(super) every: Duration,
     missing: Vec<TopicName>,
+    missed: Vec<TopicName>,
 }
 
 impl Topics {
@@ -45,7 +46,20 @@ impl Topics {
             subscribed: Vec::new(),
             every: millis.map_or(TOPICS_EVERY, Duration::from_millis),
             missing: Vec::new(),
+            missed: Vec::new(),
         })
+    }
+
+    /// Adds those that were there the last time: a listing leaves out a topic with a passing error,
+    /// so only one that is missing twice is gone.
+    pub(super) fn twice_missed(&mut self, mut matching: Vec<TopicName>) -> Vec<TopicName> {
+        let gone = self.subscribed.iter().filter(|topic| !matching.contains(topic));
+        let missed: Vec<_> = gone.cloned().collect();
+        let again = missed.iter().filter(|topic| !self.missed.contains(topic)).cloned();
+        matching.extend(again);
+        matching.sort_unstable();
+        self.missed = missed;
+        matching
     }
 
     /// Says once which topics were asked for by name and are not there.
@@ -128,6 +142,8 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         None
     };
     ctx.reporter.up();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let began_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     Ok(Loop {
         ctx,
         config,
@@ -140,6 +156,9 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         partitions: HashMap::new(),
         slots: HashMap::new(),
         turn: 0,
+        starts: Vec::new(),
+        ending: None,
+        began_ms,
         finder,
         found,
         batch_size: batch::MOST,

@@ -106,13 +106,20 @@ impl Loop<'_> {
         self.forget_reached(now);
         let targets = self.targets.as_ref()?;
         if targets.left.is_empty() {
-            if targets.incomplete {
-                return Some(Exit::PARTIAL);
+            let incomplete = targets.incomplete;
+            if !incomplete {
+                log::info!("everything that was there at the start is archived");
             }
-            log::info!("everything that was there at the start is archived");
-            return Some(Exit::DONE);
+            return self.leave(if incomplete { Exit::PARTIAL } else { Exit::DONE });
         }
-        self.all_stopped()
+        self.all_stopped().and_then(|exit| self.leave(exit))
+    }
+
+    /// Drains, so that the group's offsets become the chains' tips, and leaves with `exit` then.
+    fn leave(&mut self, exit: Exit) -> Option<Exit> {
+        self.ending = Some(exit);
+        self.drain();
+        None
     }
 
     /// Stops reading partitions that were read up to their target; their files are due.
@@ -161,36 +168,40 @@ impl Loop<'_> {
     fn all_stopped(&self) -> Option<Exit> {
         let left: HashSet<_> = self.targets.as_ref()?.left.keys().collect();
         let stopped = |tp: &&TopicPartition| {
-            matches!(self.partitions.get(*tp), Some(State::Stopped))
-                || tips::read_stop(&self.spool, &SpoolPartition::of(tp)).is_ok_and(|s| s.is_some())
+            matches!(self.partitions.get(*tp), Some(State::Stopped)) || self.stop_note(tp).is_some()
         };
         if !left.iter().all(stopped) {
             return None;
         }
         for tp in left {
-            let why = tips::read_stop(&self.spool, &SpoolPartition::of(tp)).ok().flatten();
-            log::error!("not archived: {tp}: {}", why.map_or_else(String::new, |s| s.reason));
+            log::error!("not archived: {tp}: {}", self.stop_note(tp).unwrap_or_default());
         }
         Some(Exit::PARTIAL)
     }
 
+    /// Why somebody stopped the partition since this process began.
+    fn stop_note(&self, tp: &TopicPartition) -> Option<String> {
+        let note = tips::read_stop(&self.spool, &SpoolPartition::of(tp)).ok().flatten()?;
+        (note.since_ms >= self.began_ms).then_some(note.reason)
+    }
+
     fn drained(&mut self, now: Instant, deadline: Instant) -> Option<Exit> {
-        let waiting: Vec<_> = self
-            .active()
-            .filter(|(_, active)| !active.is_settled())
-            .map(|(tp, _)| tp.clone())
-            .collect();
-        if waiting.is_empty() {
+        let waits = |state: &&State| match state {
+            State::Active(active) => !active.is_settled(),
+            State::Finding { .. } => true,
+            State::Stopped => false,
+        };
+        let waiting = self.partitions.values().filter(waits).count();
+        if waiting == 0 {
             log::info!("drained: the group's offsets are the chains' tips");
-            return Some(Exit::DONE);
+            return Some(self.ending.unwrap_or(Exit::DONE));
         }
         if now < deadline {
             return None;
         }
         log::warn!(
-            "shutdown_timeout is over: {} partitions wait for their uploads; the spool keeps what \
-             was rotated, the rest is read again",
-            waiting.len()
+            "shutdown_timeout is over: {waiting} partitions wait for their uploads; the spool keeps \
+             what was rotated, the rest is read again"
         );
         Some(Exit::PARTIAL)
     }

@@ -122,6 +122,9 @@ impl<'a> Uploader<'a> {
     fn start_work(&mut self) -> Result<Duration, SpoolError> {
         let now = Instant::now();
         let mut wait = self.ctx.config.upload.check_interval;
+        if self.ctx.empties_spool() {
+            wait = wait.min(Duration::from_secs(1));
+        }
         let mut groups: Vec<(SpoolPartition, Vec<FileName>)> = Vec::new();
         for file in self.shared.spool.compressed()? {
             match groups.last_mut() {
@@ -141,7 +144,7 @@ impl<'a> Uploader<'a> {
                 .or_insert_with(|| Some(PartitionState::default()));
             let Some(state) = slot.take() else { continue };
             match state.due_in(now) {
-                Some(Duration::ZERO) => {
+                Duration::ZERO => {
                     let turn = Turn {
                         shared: self.shared.clone(),
                         partition,
@@ -152,7 +155,7 @@ impl<'a> Uploader<'a> {
                     self.busy.push(Box::pin(turn.run()));
                 }
                 later => {
-                    wait = wait.min(later.unwrap_or(wait));
+                    wait = wait.min(later);
                     *slot = Some(state);
                 }
             }

@@ -21,7 +21,7 @@ use crate::spool::{FileName, PartitionLock, Spool, SpoolError, SpoolPartition, T
 use crate::store::StoreError;
 use crate::store::names::ChainId;
 use crate::supervisor::Reporter;
-use crate::types::{Suffix, TopicPartition};
+use crate::types::Suffix;
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
 use crate::worker::pack::{PackError, level, repack};
@@ -29,6 +29,9 @@ use crate::worker::{Context, Exit, in_full};
 
 /// When to look again at what another process works on: it may die, which wakes nobody.
 const WAIT: Duration = Duration::from_millis(250);
+
+/// When to look again at a partition that needs the operator.
+const STOPPED_WAIT: Duration = Duration::from_mins(1);
 
 /// What all partitions share.
 #[derive(Debug)]
@@ -56,6 +59,19 @@ impl Shared {
     }
 }
 
+/// How a partition's last turn left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing is in the way, or only a store that failed.
+    Fine,
+    /// It waits for somebody else's work.
+    Waiting,
+    /// Files are missing before those that are here.
+    Stuck,
+    /// It needs the operator; looked at again now and then.
+    Stopped,
+}
+
 /// What a process remembers of a partition between its turns.
 #[derive(Debug)]
 pub(super) struct PartitionState {
@@ -64,36 +80,31 @@ pub(super) struct PartitionState {
     stale: bool,
     backoff: Backoff,
     retry_at: Option<Instant>,
-    /// Whether it waits for somebody else's work, not for a store that failed.
-    waiting: bool,
-    stopped: bool,
+    standing: Standing,
 }
 
 impl Default for PartitionState {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { chain: None, stale: true, backoff, retry_at: None, waiting: false, stopped: false }
+        Self { chain: None, stale: true, backoff, retry_at: None, standing: Standing::Fine }
     }
 }
 
 impl PartitionState {
     pub(super) const fn is_stopped(&self) -> bool {
-        self.stopped
+        matches!(self.standing, Standing::Stopped | Standing::Stuck)
     }
 
     /// Something changed in the spool: perhaps what it waits for.
     pub(super) const fn spool_changed(&mut self) {
-        if self.waiting {
+        if matches!(self.standing, Standing::Waiting) {
             self.retry_at = None;
         }
     }
 
-    /// How long to wait before its next turn; `None` if it needs the operator.
-    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
-        if self.stopped {
-            return None;
-        }
-        Some(self.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now)))
+    /// How long to wait before its next turn.
+    pub(super) fn due_in(&self, now: Instant) -> Duration {
+        self.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 }
 
@@ -134,6 +145,8 @@ enum Ended {
     Through,
     /// Another uploader has the partition or a file, or a file's predecessors are not here yet.
     Waiting,
+    /// Predecessors are missing, and their consumer was told.
+    Hole,
 }
 
 /// How to go on after a file.
@@ -143,18 +156,26 @@ enum Next {
     DropRest,
     /// Nothing more can be done now.
     Enough,
+    /// Files before it are missing.
+    Hole,
 }
 
 impl Turn {
     pub(super) async fn run(mut self) -> (SpoolPartition, PartitionState) {
-        let ended = self.files().await;
-        self.state.waiting = matches!(ended, Ok(Ended::Waiting));
-        match ended {
+        match self.files().await {
             Ok(Ended::Through) => {
+                self.state.standing = Standing::Fine;
                 self.state.backoff.reset();
                 self.state.retry_at = None;
             }
-            Ok(Ended::Waiting) => self.state.retry_at = Some(Instant::now() + WAIT),
+            Ok(Ended::Waiting) => {
+                self.state.standing = Standing::Waiting;
+                self.state.retry_at = Some(Instant::now() + WAIT);
+            }
+            Ok(Ended::Hole) => {
+                self.state.standing = Standing::Stuck;
+                self.state.retry_at = Some(Instant::now() + self.state.backoff.next());
+            }
             Err(error) => self.failed(&error),
         }
         (self.partition, self.state)
@@ -163,10 +184,14 @@ impl Turn {
     fn failed(&mut self, error: &TurnError) {
         let name = self.files.first().map_or_else(String::new, ToString::to_string);
         if let TurnError::Stop(stop) = error {
-            self.state.stopped = true;
-            log::error!("{name}: stopped: {stop}");
+            if self.state.standing != Standing::Stopped {
+                log::error!("{name}: stopped: {stop}");
+            }
+            self.state.standing = Standing::Stopped;
+            self.state.retry_at = Some(Instant::now() + STOPPED_WAIT);
             return;
         }
+        self.state.standing = Standing::Fine;
         let wait = self.state.backoff.next();
         self.state.retry_at = Some(Instant::now() + wait);
         log::warn!(
@@ -197,6 +222,7 @@ impl Turn {
                 Ok(Next::File) => {}
                 Ok(Next::DropRest) => drop_rest = true,
                 Ok(Next::Enough) => return Ok(Ended::Waiting),
+                Ok(Next::Hole) => return Ok(Ended::Hole),
                 Err(TurnError::Stop(stop)) => {
                     self.note_stop(&stop)?;
                     return Err(TurnError::Stop(stop));
@@ -258,19 +284,22 @@ impl Turn {
                     self.shared.io.store().url(),
                     chain.object(local.meta.range.start(), local.suffix()),
                 );
-                self.write_tip(lock, &tp)?;
+                self.write_tip(lock)?;
                 self.shared.reporter.useful();
                 local.claim.done()?;
                 Ok(Next::File)
             }
             Action::Superseded => {
                 log::info!("{name}: dropped: the chain's tip is {tip} already");
-                self.write_tip(lock, &tp)?;
+                self.write_tip(lock)?;
                 local.claim.discard()?;
-                Ok(Next::DropRest)
+                // One that others cover wholly says nothing about its successors.
+                Ok(if name.range.next() <= tip { Next::File } else { Next::DropRest })
             }
             Action::NotYet if drop_rest => {
                 log::info!("{name}: dropped: it does not join the chain's tip {tip}");
+                let why = "the tip is none of this spool's boundaries";
+                tips::request_rewind(&self.shared.spool, &self.partition, tip, why)?;
                 local.claim.discard()?;
                 Ok(Next::DropRest)
             }
@@ -292,11 +321,20 @@ impl Turn {
 
     /// Learns where the chain ends, if that is not known (any more).
     async fn find_chain(&mut self, local: &LocalObject) -> Result<(), TurnError> {
+        let meta = &local.meta;
+        let of_another = |(_, publisher): &(ChainId, Publisher)| {
+            publisher.identity().disagreement(&meta.identity).is_some()
+        };
+        if self.state.chain.as_ref().is_some_and(of_another) {
+            // The topic was created again meanwhile.
+            self.state.chain = None;
+            self.state.stale = true;
+        }
         if !self.state.stale {
             return Ok(());
         }
-        let meta = &local.meta;
-        let known = tips::read(&self.shared.spool, &self.partition)?.map(|tip| tip.position);
+        let archive = self.shared.io.store().url();
+        let known = tips::position_of(&self.shared.spool, &meta.identity, archive)?;
         let hints = Hints { seen: known, committed: known };
         let begins = meta.range.start() == meta.first;
         let genesis = begins.then_some((meta.first, self.shared.configured));
@@ -340,6 +378,8 @@ impl Turn {
             let why = "files between the tip and this one are missing from the spool";
             log::warn!("{}: {why}; they are read again from {tip}", local.claim.name());
             tips::request_rewind(spool, &self.partition, tip, why)?;
+            self.state.stale = true;
+            return Ok(Next::Hole);
         }
         // Another instance may have moved the tip since it was learned here: ask again.
         self.state.stale = true;
@@ -364,9 +404,12 @@ impl Turn {
         Ok(Next::Enough)
     }
 
-    fn write_tip(&self, lock: &PartitionLock, tp: &TopicPartition) -> Result<(), TurnError> {
+    fn write_tip(&self, lock: &PartitionLock) -> Result<(), TurnError> {
         if let Some((_, publisher)) = &self.state.chain {
-            tips::write(&self.shared.spool, lock, TipFile::new(tp.clone(), *publisher.position()))?;
+            let identity = publisher.identity().clone();
+            let archive = self.shared.io.store().url();
+            let tip = TipFile::new(identity, archive, *publisher.position());
+            tips::write(&self.shared.spool, lock, tip)?;
         }
         Ok(())
     }
