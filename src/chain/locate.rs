@@ -29,6 +29,8 @@ pub enum Ask {
 pub enum Answer {
     /// To [`Ask::Record`]: its content, or that there is none.
     Record(Option<ChainRecord>),
+    /// To [`Ask::Record`]: it does not read, and why.
+    Unreadable(String),
     /// To [`Ask::CreateRecord`]: whether it was certainly created by this very call.
     Created(bool),
     /// To [`Ask::Head`].
@@ -126,6 +128,9 @@ impl Locator {
             (State::CheckHint { slot }, Answer::Head(seen)) => self.hint_checked(slot, seen),
             (State::Walk { at, steps }, Answer::Head(seen)) => self.walked(at, steps, seen),
             (State::ReadRecord, Answer::Record(record)) => self.record_read(record),
+            (State::ReadRecord, Answer::Unreadable(what)) => {
+                Self::stop(Stop::ForeignObject { slot: None, what })
+            }
             (State::List, Answer::Listed(slots)) => self.listed(slots),
             (State::Highest { slot, others, seal }, Answer::Head(seen)) => {
                 self.highest(slot, others, seal, seen)

@@ -64,6 +64,7 @@ fn read_spec(path: &Path) -> Result<FleetSpec<Arc<Config>>, SpecError> {
 
 fn work(role: Role, index: usize, given: WorkerContext<Arc<Config>>) -> u8 {
     let WorkerContext { settings, signals, until, reporter } = given;
+    super::logging::set_level(settings.main.log_level);
     let exit_at_end = until == RunUntil::End;
     let ctx = Context { config: settings, index, exit_at_end, signals, reporter };
     worker::run(role, &ctx)

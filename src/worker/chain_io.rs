@@ -74,21 +74,20 @@ impl ChainIo {
 
     async fn answer(&self, chain: &ChainId, ask: Ask) -> Result<Answer, StoreError> {
         Ok(match ask {
-            Ask::Record => Answer::Record(self.record(chain).await?),
+            Ask::Record => self.record(chain).await?,
             Ask::CreateRecord(record) => Answer::Created(self.create_record(chain, &record).await?),
             Ask::Head(slot) => Answer::Head(self.head(chain, slot).await?),
             Ask::List => Answer::Listed(self.slots(chain).await?),
         })
     }
 
-    async fn record(&self, chain: &ChainId) -> Result<Option<ChainRecord>, StoreError> {
+    async fn record(&self, chain: &ChainId) -> Result<Answer, StoreError> {
         let name = chain.record();
-        let Some(bytes) = self.store.get(&name).await? else { return Ok(None) };
-        let record = serde_json::from_slice(&bytes).map_err(|e| StoreError::Other {
-            name: format!("{}/{name}", self.store.url()),
-            words: format!("not an identity record: {e}; restore it, or move it away"),
-        })?;
-        Ok(Some(record))
+        let Some(bytes) = self.store.get(&name).await? else { return Ok(Answer::Record(None)) };
+        Ok(match serde_json::from_slice(&bytes) {
+            Ok(record) => Answer::Record(Some(record)),
+            Err(error) => Answer::Unreadable(format!("{}/{name}: {error}", self.store.url())),
+        })
     }
 
     async fn create_record(

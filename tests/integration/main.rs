@@ -13,5 +13,6 @@ mod kafka_client;
 mod kills;
 mod parse;
 mod ranges;
+mod rare;
 mod stores;
 mod supervisor;

@@ -31,7 +31,9 @@ use std::time::{Duration, Instant};
 
 use super::{Context, Exit, in_full};
 use crate::config::Config;
-use crate::kafka::{Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Start};
+use crate::kafka::{
+    Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Spec, Start,
+};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow};
 use crate::spool::recovery::{Reason, Repair};
@@ -57,6 +59,10 @@ const USAGE_EVERY: Duration = Duration::from_millis(500);
 const ASK: Duration = Duration::from_secs(5);
 /// How long records stay in memory only.
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
+/// What the disk keeps free beside what packing takes.
+const DISK_SPARE: u64 = 16 << 20;
+/// When a partition from which nothing comes is compared with the broker's log.
+const STALLED_AFTER: Duration = Duration::from_secs(20);
 /// How often busy consumers sum up.
 const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
@@ -107,6 +113,7 @@ struct Timers {
     tick: Instant,
     usage: Instant,
     topics: Instant,
+    stalled: Instant,
     summary: Instant,
 }
 
@@ -121,8 +128,13 @@ struct Summary {
 impl Loop<'_> {
     fn run(mut self) -> Exit {
         let now = Instant::now();
-        let mut timers =
-            Timers { tick: now, usage: now, topics: now, summary: now + SUMMARY_EVERY };
+        let mut timers = Timers {
+            tick: now,
+            usage: now,
+            topics: now,
+            stalled: now + STALLED_AFTER,
+            summary: now + SUMMARY_EVERY,
+        };
         let mut batch = Batch::with_capacity(batch::MOST);
         let exit = loop {
             if let Some(exit) = self.turn(&mut timers, &mut batch) {
@@ -188,6 +200,10 @@ impl Loop<'_> {
                 log::warn!("the cluster's topics can't be listed: {error}");
                 timers.topics = now + ASK;
             }
+        }
+        if now >= timers.stalled {
+            timers.stalled = now + STALLED_AFTER;
+            self.wake_stalled(now);
         }
         if now >= timers.summary {
             timers.summary = now + SUMMARY_EVERY;
@@ -375,14 +391,18 @@ impl Loop<'_> {
         // What is in memory still will be written, too.
         let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
         let usage = usage.saturating_add(buffered);
-        // A disk that is nearly full is a full spool.
-        let free = self.spool.free_bytes().unwrap_or(u64::MAX);
-        let usage = usage.max(self.config.main.spool_max_bytes.get().saturating_sub(free));
         self.usage = usage;
-        let flow = self.budget.flow(usage, self.flow);
+        let free = self.spool.free_bytes().unwrap_or(u64::MAX);
+        // What is there has to be packed before it can go: that takes room beside it.
+        let packing = self.config.spool_reserve().get().min(usage).saturating_add(DISK_SPARE);
+        let flow = if free < packing { Flow::Pause } else { self.budget.flow(usage, self.flow) };
         if flow != self.flow {
             self.flow = flow;
             match flow {
+                Flow::Pause if free < packing => log::warn!(
+                    "the disk of the spool is nearly full: {free} bytes are left; nothing is \
+                     fetched until there are {packing}"
+                ),
                 Flow::Pause => log::warn!(
                     "the spool is full: {usage} bytes; nothing is fetched until it is below {}",
                     self.budget.resume_below()
@@ -409,6 +429,40 @@ impl Loop<'_> {
                 if let Err(error) = abandoned.repair(Repair::Drop(Reason::DoesNotJoin)) {
                     log::warn!("{}", in_full(&error));
                 }
+            }
+        }
+    }
+
+    /// Nothing has come from a partition for a while, but its log goes on: the client has lost
+    /// track of it, and is told anew where to read.
+    fn wake_stalled(&mut self, now: Instant) {
+        if self.flow == Flow::Pause || self.draining.is_some() || self.consumer.waiting() > 0 {
+            return;
+        }
+        let quiet = self.active().filter(|(_, a)| a.assigned && now - a.progress >= STALLED_AFTER);
+        let quiet: Vec<_> = quiet.map(|(tp, _)| (tp.clone(), Spec::Latest)).collect();
+        if quiet.is_empty() {
+            return;
+        }
+        let ends = match self.admin.list_offsets(&quiet, self.config.consumer.isolation, ASK) {
+            Ok(ends) => ends,
+            Err(error) => {
+                log::warn!(
+                    "the ends of {} quiet partitions are not to be had: {error}",
+                    quiet.len()
+                );
+                return;
+            }
+        };
+        for (tp, end) in ends {
+            let Ok(end) = end else { continue };
+            let Some(active) = self.active_mut(&tp) else { continue };
+            if active.next < end {
+                let next = active.next;
+                log::warn!("{tp}: nothing came from {next} on, though the log ends at {end}");
+                self.relocate(&tp, "it has stalled");
+            } else {
+                active.progress = now;
             }
         }
     }

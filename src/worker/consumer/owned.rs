@@ -43,6 +43,8 @@ pub(crate) struct Active {
     /// What is missing at the start of the next file.
     pub(crate) gap: Option<Gap>,
     pub(crate) leader_epoch: Option<i32>,
+    /// When something came from the broker last.
+    pub(crate) progress: Instant,
     /// Whether librdkafka fetches it.
     pub(crate) assigned: bool,
     /// With `--exit-at-end`: everything that was there at the start was read.
@@ -65,6 +67,7 @@ impl Active {
             sink: None,
             gap: None,
             leader_epoch,
+            progress: Instant::now(),
             assigned: false,
             target_reached: false,
             covered_since: None,
@@ -88,6 +91,7 @@ impl Active {
             sink.push(record, block_target, now)?;
         }
         self.next = record.offset.after();
+        self.progress = now;
         Ok(())
     }
 
@@ -106,6 +110,7 @@ impl Active {
 
     /// The broker says that everything below `next` was delivered (end of partition).
     pub(crate) fn reached(&mut self, next: Offset, now: Instant) {
+        self.progress = now;
         if next > self.next {
             self.next = next;
             // The epoch known is that of a record further back.

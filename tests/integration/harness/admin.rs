@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -39,6 +39,17 @@ impl Admin {
         let wanted = usize::try_from(partitions).expect("not negative");
         let there = || self.partitions(topic) == wanted;
         assert!(eventually(PATIENCE, there), "topic {topic} does not come up");
+    }
+
+    /// Gives the topic more partitions, `count` in all, and waits until they can be used.
+    pub(crate) fn grow(&self, topic: &str, count: usize) {
+        let results =
+            wait(self.client.create_partitions(&[NewPartitions::new(topic, count)], &options()));
+        for result in results.expect("create partitions") {
+            result.expect("create partitions");
+        }
+        let there = || self.partitions(topic) == count;
+        assert!(eventually(PATIENCE, there), "topic {topic} does not grow");
     }
 
     fn partitions(&self, topic: &str) -> usize {

@@ -161,6 +161,14 @@ impl Expected {
         }
     }
 
+    /// Takes all of a topic's records for another topic's from now on: a second chain's.
+    pub(crate) fn rename(&mut self, topic: &str, to: &str) {
+        for ((name, partition), records) in std::mem::take(&mut self.0) {
+            let name = if name == topic { to.to_owned() } else { name };
+            self.0.insert((name, partition), records);
+        }
+    }
+
     /// How many records.
     pub(crate) fn len(&self) -> usize {
         self.0.values().map(BTreeMap::len).sum()

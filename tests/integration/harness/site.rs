@@ -165,6 +165,23 @@ impl Site {
         dir.join(&self.objects(topic, partition)[index])
     }
 
+    /// The partition's identity record in the archive.
+    pub(crate) fn chain_record(&self, topic: &str, partition: i32) -> PathBuf {
+        self.archive.join(topic).join(format!("{partition:06}")).join("chain.json")
+    }
+
+    /// The configuration file; it is written when the program starts.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.dir.join("kafkatos3.cfg")
+    }
+
+    /// Writes the configuration file, and gives its path.
+    pub(crate) fn write_config(&self) -> PathBuf {
+        let path = self.config_file();
+        fs::write(&path, self.config_text()).expect("write the configuration");
+        path
+    }
+
     /// Starts the program as a service.
     pub(crate) fn start(&self) -> Running {
         self.start_with(&[])
@@ -183,8 +200,7 @@ impl Site {
 
     fn start_with(&self, arguments: &[&str]) -> Running {
         fs::create_dir_all(self.spool()).expect("create the spool");
-        let config = self.dir.join("kafkatos3.cfg");
-        fs::write(&config, self.config_text()).expect("write the configuration");
+        let config = self.write_config();
         *self.runs.borrow_mut() += 1;
         let log = self.dir.join(format!("run-{}.log", self.runs.borrow()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));

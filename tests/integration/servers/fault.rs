@@ -21,6 +21,8 @@ pub(crate) enum Action {
     Refuse(u16),
     /// It is passed on, but answered with 500.
     LoseAnswer,
+    /// It is not answered: the connection is closed.
+    HangUp,
     /// It waits, before it is passed on, until the rule says something else.
     Hold,
     /// It is passed on, and its answer waits until the rule says something else.
@@ -49,6 +51,8 @@ pub(crate) enum Outcome {
     Held,
     /// Its client went away while it, or its answer, was held.
     Abandoned,
+    /// It was hung up on.
+    HungUp,
     /// It took place or was refused, with this status as answer.
     Answered(u16),
 }
@@ -127,6 +131,10 @@ impl State {
             let index = self.note(&request);
             match self.decide(index, &client)? {
                 None => return Ok(()),
+                Some(Action::HangUp) => {
+                    self.settle(index, Outcome::HungUp);
+                    return Ok(());
+                }
                 Some(Action::Refuse(status)) => {
                     self.settle(index, Outcome::Answered(status));
                     refuse(&mut client, status, &request)?;
