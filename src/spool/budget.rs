@@ -5,6 +5,10 @@
 //! and once more for what they have in hand. They take up again an eighth lower, so that they don't
 //! stop and go with every file. While they pause they have to rotate what they have in progress,
 //! the largest first: else nothing would get smaller.
+//!
+//! Where the disk holds less than `spool_max_bytes`, what it holds takes its place: were it filled
+//! with rotated files, nothing could be packed any more, and so nothing uploaded. Where it has not
+//! even the least that `spool_max_bytes` may be, nothing is taken.
 
 /// The settings that the rule depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +50,30 @@ pub enum Flow {
     Pause,
 }
 
-/// The two levels between which consumers stop and go.
+/// How much room there is for consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    stop_at: u64,
-    resume_below: u64,
+    spool_max_bytes: u64,
+    reserve: u64,
+    needed: u64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the spool takes.
+    pub used: u64,
+    /// Bytes that its disk has left.
+    pub free: u64,
+}
+
+/// The two levels of use between which consumers stop and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// Here they stop.
+    pub stop_at: u64,
+    /// Below they go on.
+    pub resume_below: u64,
 }
 
 impl Budget {
@@ -62,30 +85,42 @@ impl Budget {
         if spool_max_bytes < needed {
             return Err(TooSmall { given: spool_max_bytes, compressors, max_file_bytes, needed });
         }
-        let stop_at = spool_max_bytes - reserve;
-        Ok(Self { stop_at, resume_below: stop_at - stop_at / 8 })
+        Ok(Self { spool_max_bytes, reserve, needed })
     }
 
-    /// Usage at which consumers stop.
+    /// The least that disk and `spool_max_bytes` have to have.
     #[must_use]
-    pub const fn stop_at(self) -> u64 {
-        self.stop_at
+    pub const fn needed(self) -> u64 {
+        self.needed
     }
 
-    /// Usage below which they go on.
+    /// Whether it is the disk, not the setting, that limits the spool.
     #[must_use]
-    pub const fn resume_below(self) -> u64 {
-        self.resume_below
+    pub const fn is_disk_short(self, room: Room) -> bool {
+        room.used.saturating_add(room.free) < self.spool_max_bytes
     }
 
-    /// What to do at this `usage`, if it was `before` until now.
+    /// Where to stop and to go on.
     #[must_use]
-    pub const fn flow(self, usage: u64, before: Flow) -> Flow {
-        let level = match before {
-            Flow::Take => self.stop_at,
-            Flow::Pause => self.resume_below,
+    pub const fn levels(self, room: Room) -> Levels {
+        let most = if self.is_disk_short(room) {
+            room.used.saturating_add(room.free)
+        } else {
+            self.spool_max_bytes
         };
-        if usage < level { Flow::Take } else { Flow::Pause }
+        let stop_at = if most < self.needed { 0 } else { most - self.reserve };
+        Levels { stop_at, resume_below: stop_at - stop_at / 8 }
+    }
+
+    /// What to do, if it was `before` until now.
+    #[must_use]
+    pub const fn flow(self, room: Room, before: Flow) -> Flow {
+        let Levels { stop_at, resume_below } = self.levels(room);
+        let level = match before {
+            Flow::Take => stop_at,
+            Flow::Pause => resume_below,
+        };
+        if room.used < level { Flow::Take } else { Flow::Pause }
     }
 }
 
@@ -95,15 +130,38 @@ mod tests {
 
     const LIMITS: Limits = Limits { spool_max_bytes: 1000, max_file_bytes: 100, compressors: 1 };
 
+    const fn room(used: u64, free: u64) -> Room {
+        Room { used, free }
+    }
+
     #[test]
     fn consumers_stop_before_the_reserve_and_go_on_lower() {
         let budget = Budget::new(LIMITS).unwrap();
-        assert_eq!((budget.stop_at(), budget.resume_below()), (800, 700));
-        assert_eq!(budget.flow(799, Flow::Take), Flow::Take);
-        assert_eq!(budget.flow(800, Flow::Take), Flow::Pause);
-        assert_eq!(budget.flow(799, Flow::Pause), Flow::Pause);
-        assert_eq!(budget.flow(700, Flow::Pause), Flow::Pause);
-        assert_eq!(budget.flow(699, Flow::Pause), Flow::Take);
+        let levels = Levels { stop_at: 800, resume_below: 700 };
+        assert_eq!(budget.levels(room(0, u64::MAX)), levels);
+        let flow = |used, before| budget.flow(room(used, 5000), before);
+        assert_eq!(flow(799, Flow::Take), Flow::Take);
+        assert_eq!(flow(800, Flow::Take), Flow::Pause);
+        assert_eq!(flow(799, Flow::Pause), Flow::Pause);
+        assert_eq!(flow(700, Flow::Pause), Flow::Pause);
+        assert_eq!(flow(699, Flow::Pause), Flow::Take);
+    }
+
+    #[test]
+    fn a_small_disk_keeps_room_to_pack_the_files_that_fill_it() {
+        let budget = Budget::new(LIMITS).unwrap();
+        assert_eq!(budget.levels(room(100, 500)), Levels { stop_at: 400, resume_below: 350 });
+        for (used, free, flow) in [
+            (399, 201, Flow::Take),
+            (400, 200, Flow::Pause),
+            (0, 299, Flow::Pause),
+            (0, 300, Flow::Take),
+            (0, 0, Flow::Pause),
+        ] {
+            assert_eq!(budget.flow(room(used, free), Flow::Take), flow, "{used} {free}");
+        }
+        assert!(budget.is_disk_short(room(300, 699)));
+        assert!(!budget.is_disk_short(room(300, 700)));
     }
 
     #[test]
@@ -119,7 +177,8 @@ mod tests {
         let e = with(299).unwrap_err();
         assert_eq!(e.needed, 300);
         assert!(e.to_string().starts_with("spool_max_bytes = 299 is too small"));
-        assert_eq!(with(300).unwrap().stop_at(), 100);
+        let levels = with(300).unwrap().levels(room(0, u64::MAX));
+        assert_eq!(levels.stop_at, 100);
         assert!(Budget::new(Limits { max_file_bytes: u64::MAX, ..LIMITS }).is_err());
     }
 }

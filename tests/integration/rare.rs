@@ -10,6 +10,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::archive::{produce_bulk, produce_odd};
@@ -87,7 +88,6 @@ fn a_damaged_rotated_file_goes_to_quarantine_and_is_read_again() {
     let run = site.start();
     await_that("the file in quarantine", || quarantined(&run).len() == 2);
     assert_quarantined(&run, &name_of(&damaged));
-    site.set("main", "shutdown_timeout", "30s");
     run.stop();
     site.run_to_end().expect(0);
     site.check_with_offsets(&expected);
@@ -114,13 +114,12 @@ fn a_damaged_packed_file_goes_to_quarantine_and_is_read_again_at_once() {
     }
     site.store.pass();
     let committed = || site.admin.committed(site.group(), &[(topic.clone(), 1)]);
-    run.signal(nix::sys::signal::Signal::SIGUSR1);
     await_that("the rest in the archive", || {
-        run.signal(nix::sys::signal::Signal::SIGUSR1);
+        run.signal(Signal::SIGUSR1);
         committed().values().any(|partitions| partitions.get(&0) == Some(&500))
     });
     let log = run.stop().expect(0).log;
-    assert!(log.contains("looking again where to read from"), "{log}");
+    assert!(log.contains("going back to"), "{log}");
     site.check_with_offsets(&expected);
 }
 
@@ -187,7 +186,7 @@ fn a_file_older_than_the_deadline_is_dropped_and_read_again() {
     let run = site.start();
     await_that("refused uploads", || refused(&site) > 1);
     await_word(&run, "dropped: rotated longer ago than publish_deadline");
-    await_word(&run, "looking again where to read from: older than publish_deadline");
+    await_word(&run, "older than publish_deadline");
     assert!(site.objects(&topic, 0).is_empty());
     site.store.pass();
     expected.merge(produce_odd(&site, &topic, 1, 500));

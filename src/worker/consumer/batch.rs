@@ -60,7 +60,7 @@ impl Loop<'_> {
 
     /// Near the spool's limit smaller batches are taken: all of a batch has to go into files.
     fn fit_batch(&mut self, batch: &mut Batch) {
-        let room = self.budget.stop_at().saturating_sub(self.usage + self.taken_since);
+        let room = self.stop_at.saturating_sub(self.usage + self.taken_since);
         let records = (room / self.record_size.max(1)).clamp(1, MOST as u64);
         let size = 1 << records.ilog2();
         if size != self.batch_size {

@@ -35,11 +35,11 @@ use crate::kafka::{
     Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Spec, Start,
 };
 use crate::mak::HeadersBuf;
-use crate::spool::budget::{Budget, Flow};
+use crate::spool::budget::{Budget, Flow, Room};
 use crate::spool::recovery::{Reason, Repair};
 use crate::spool::stage::Abandoned;
 use crate::spool::watch::Watch;
-use crate::spool::{Spool, SpoolPartition, Taken, tips};
+use crate::spool::{Spool, SpoolError, SpoolPartition, Taken, tips};
 use crate::sys::signals::Order;
 use crate::types::{TopicName, TopicPartition};
 
@@ -59,8 +59,6 @@ const USAGE_EVERY: Duration = Duration::from_millis(500);
 const ASK: Duration = Duration::from_secs(5);
 /// How long records stay in memory only.
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
-/// What the disk keeps free beside what packing takes.
-const DISK_SPARE: u64 = 16 << 20;
 /// When a partition from which nothing comes is compared with the broker's log.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
 /// How often busy consumers sum up.
@@ -96,8 +94,9 @@ struct Loop<'a> {
     block_budget: usize,
     budget: Budget,
     flow: Flow,
-    /// Bytes in the spool when it was measured last, and what was taken since.
+    /// Bytes in the spool when it was measured last, where to stop, and what was taken since.
     usage: u64,
+    stop_at: u64,
     taken_since: u64,
     watch: Watch,
     draining: Option<Instant>,
@@ -374,40 +373,39 @@ impl Loop<'_> {
     /// consumers take as much as this one.
     fn may_be_full(&self) -> bool {
         let all = self.taken_since.saturating_mul(self.config.consumer.processes.max(1).into());
-        self.flow == Flow::Take && self.usage.saturating_add(all) >= self.budget.stop_at()
+        self.flow == Flow::Take && self.usage.saturating_add(all) >= self.stop_at
     }
 
-    /// Stops taking records while the spool is full; then its largest file has to go on.
+    /// Stops taking records while spool or disk are full; then the largest file has to go on.
     fn measure_spool(&mut self) {
         self.taken_since = 0;
-        let usage = match self.spool.usage() {
-            Ok(usage) => usage,
+        let room = match self.room() {
+            Ok(room) => room,
             Err(error) => {
                 log::error!("{}; nothing is fetched meanwhile", in_full(&error));
                 self.flow = Flow::Pause;
                 return;
             }
         };
-        // What is in memory still will be written, too.
-        let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
-        let usage = usage.saturating_add(buffered);
-        self.usage = usage;
-        let free = self.spool.free_bytes().unwrap_or(u64::MAX);
-        // What is there has to be packed before it can go: that takes room beside it.
-        let packing = self.config.spool_reserve().get().min(usage).saturating_add(DISK_SPARE);
-        let flow = if free < packing { Flow::Pause } else { self.budget.flow(usage, self.flow) };
+        self.usage = room.used;
+        let levels = self.budget.levels(room);
+        self.stop_at = levels.stop_at;
+        let flow = self.budget.flow(room, self.flow);
         if flow != self.flow {
             self.flow = flow;
+            let Room { used, free } = room;
             match flow {
-                Flow::Pause if free < packing => log::warn!(
-                    "the disk of the spool is nearly full: {free} bytes are left; nothing is \
-                     fetched until there are {packing}"
+                Flow::Pause if self.budget.is_disk_short(room) => log::warn!(
+                    "the disk of \"{}\" is nearly full: {used} bytes in the spool and {free} free, \
+                     where {} are needed; nothing is fetched until there is room",
+                    self.spool.root().display(),
+                    self.budget.needed()
                 ),
                 Flow::Pause => log::warn!(
-                    "the spool is full: {usage} bytes; nothing is fetched until it is below {}",
-                    self.budget.resume_below()
+                    "the spool is full: {used} bytes; nothing is fetched until it is below {}",
+                    levels.resume_below
                 ),
-                Flow::Take => log::info!("the spool has room again: {usage} bytes; fetching"),
+                Flow::Take => log::info!("the spool has room again: {used} bytes; fetching"),
             }
         }
         if flow == Flow::Pause {
@@ -416,6 +414,13 @@ impl Loop<'_> {
                 None => self.drop_abandoned(),
             }
         }
+    }
+
+    /// What is in memory still counts as written: it will be.
+    fn room(&self) -> Result<Room, SpoolError> {
+        let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
+        let used = self.spool.usage()?.saturating_add(buffered);
+        Ok(Room { used, free: self.spool.free_bytes()?.saturating_sub(buffered) })
     }
 
     /// Files in progress that nobody writes, of partitions that are not ours: they went to another

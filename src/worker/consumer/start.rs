@@ -169,6 +169,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         budget,
         flow: Flow::Take,
         usage: 0,
+        stop_at: 0,
         taken_since: 0,
         draining: None,
         at_once: false,

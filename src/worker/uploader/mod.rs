@@ -134,6 +134,12 @@ impl<'a> Uploader<'a> {
                 _ => groups.push((file.name.partition.clone(), vec![file.name])),
             }
         }
+        for (partition, state) in &self.states {
+            let has_news = state.as_ref().is_some_and(PartitionState::has_news);
+            if has_news && !groups.iter().any(|(other, _)| other == partition) {
+                groups.push((partition.clone(), Vec::new()));
+            }
+        }
         for (partition, files) in groups {
             if self.busy.len() >= PARALLEL {
                 break;

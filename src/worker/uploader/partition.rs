@@ -76,6 +76,8 @@ enum Standing {
 #[derive(Debug)]
 pub(super) struct PartitionState {
     chain: Option<(ChainId, Publisher)>,
+    /// Whether the consumer could not be told the tip: the disk was full.
+    untold: bool,
     /// Whether the chain's tip has to be asked for before the next file.
     stale: bool,
     backoff: Backoff,
@@ -86,13 +88,25 @@ pub(super) struct PartitionState {
 impl Default for PartitionState {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { chain: None, stale: true, backoff, retry_at: None, standing: Standing::Fine }
+        Self {
+            chain: None,
+            untold: false,
+            stale: true,
+            backoff,
+            retry_at: None,
+            standing: Standing::Fine,
+        }
     }
 }
 
 impl PartitionState {
     pub(super) const fn is_stopped(&self) -> bool {
         matches!(self.standing, Standing::Stopped | Standing::Stuck)
+    }
+
+    /// Whether it needs a turn though it has no files.
+    pub(super) const fn has_news(&self) -> bool {
+        self.untold
     }
 
     /// Something changed in the spool: perhaps what it waits for.
@@ -205,6 +219,9 @@ impl Turn {
         let Taken::Ours(lock) = PartitionLock::take(&self.shared.spool, &self.partition)? else {
             return Ok(Ended::Waiting);
         };
+        if self.state.untold {
+            self.write_tip(&lock)?;
+        }
         let mut drop_rest = false;
         for name in self.files.clone() {
             let Taken::Ours(claim) = Compressed::claim(&self.shared.spool, &name)? else {
@@ -284,15 +301,13 @@ impl Turn {
                     self.shared.io.store().url(),
                     chain.object(local.meta.range.start(), local.suffix()),
                 );
-                self.write_tip(lock)?;
                 self.shared.reporter.useful();
-                local.claim.done()?;
+                self.part_with(lock, local)?;
                 Ok(Next::File)
             }
             Action::Superseded => {
                 log::info!("{name}: dropped: the chain's tip is {tip} already");
-                self.write_tip(lock)?;
-                local.claim.discard()?;
+                self.part_with(lock, local)?;
                 // One that others cover wholly says nothing about its successors.
                 Ok(if name.range.next() <= tip { Next::File } else { Next::DropRest })
             }
@@ -404,13 +419,28 @@ impl Turn {
         Ok(Next::Enough)
     }
 
-    fn write_tip(&self, lock: &PartitionLock) -> Result<(), TurnError> {
-        if let Some((_, publisher)) = &self.state.chain {
-            let identity = publisher.identity().clone();
-            let archive = self.shared.io.store().url();
-            let tip = TipFile::new(identity, archive, *publisher.position());
-            tips::write(&self.shared.spool, lock, tip)?;
+    /// Tells the tip and removes the file that is below it. On a full disk it is the file that makes
+    /// room for the tip; then a crash between the two leaves it to the next start to tell it.
+    fn part_with(&mut self, lock: &PartitionLock, local: LocalObject) -> Result<(), TurnError> {
+        let told = self.write_tip(lock);
+        let is_full = matches!(&told, Err(TurnError::Spool(error)) if error.is_out_of_space());
+        if !is_full {
+            told?;
         }
+        // Mapped, it would take its room still.
+        let (claim, bytes) = local.into_parts();
+        drop(bytes);
+        claim.done()?;
+        if is_full { self.write_tip(lock) } else { Ok(()) }
+    }
+
+    fn write_tip(&mut self, lock: &PartitionLock) -> Result<(), TurnError> {
+        let Some((_, publisher)) = &self.state.chain else { return Ok(()) };
+        let archive = self.shared.io.store().url();
+        let tip = TipFile::new(publisher.identity().clone(), archive, *publisher.position());
+        self.state.untold = true;
+        tips::write(&self.shared.spool, lock, tip)?;
+        self.state.untold = false;
         Ok(())
     }
 

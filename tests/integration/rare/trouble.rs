@@ -192,6 +192,7 @@ fn a_disk_that_somebody_fills() {
     site.store.pass();
     await_that("uploads from the full disk", || site.objects(&topic, 0).len() >= 2);
     await_that("commits from the full disk", || committed(&site, &topic, 0) >= Some(210));
+    assert!(!run.log().contains("not published: can't write"), "{}", run.log());
     for file in [ballast, more] {
         remove(&file);
     }
