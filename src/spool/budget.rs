@@ -6,9 +6,12 @@
 //! stop and go with every file. While they pause they have to rotate what they have in progress,
 //! the largest first: else nothing would get smaller.
 //!
-//! Where the disk holds less than `spool_max_bytes`, what it holds takes its place: were it filled
-//! with rotated files, nothing could be packed any more, and so nothing uploaded. Where it has not
-//! even the least that `spool_max_bytes` may be, nothing is taken.
+//! A disk that has less than that takes the setting's place: were it filled with rotated files,
+//! nothing could be packed any more, so nothing uploaded, and it would stay full. There consumers
+//! leave the reserve, or half of the disk, if that is less.
+
+/// What is left free on the disk beside the reserve, for all that is small.
+const DISK_SPARE: u64 = 16 << 20;
 
 /// The settings that the rule depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,6 @@ pub enum Flow {
 pub struct Budget {
     spool_max_bytes: u64,
     reserve: u64,
-    needed: u64,
 }
 
 /// What was measured.
@@ -74,6 +76,20 @@ pub struct Levels {
     pub stop_at: u64,
     /// Below they go on.
     pub resume_below: u64,
+    /// Whether it is the disk that limits them, not the setting.
+    pub by_disk: bool,
+}
+
+impl Levels {
+    /// What to do, if it was `before` until now.
+    #[must_use]
+    pub const fn flow(self, used: u64, before: Flow) -> Flow {
+        let level = match before {
+            Flow::Take => self.stop_at,
+            Flow::Pause => self.resume_below,
+        };
+        if used < level { Flow::Take } else { Flow::Pause }
+    }
 }
 
 impl Budget {
@@ -85,42 +101,24 @@ impl Budget {
         if spool_max_bytes < needed {
             return Err(TooSmall { given: spool_max_bytes, compressors, max_file_bytes, needed });
         }
-        Ok(Self { spool_max_bytes, reserve, needed })
-    }
-
-    /// The least that disk and `spool_max_bytes` have to have.
-    #[must_use]
-    pub const fn needed(self) -> u64 {
-        self.needed
-    }
-
-    /// Whether it is the disk, not the setting, that limits the spool.
-    #[must_use]
-    pub const fn is_disk_short(self, room: Room) -> bool {
-        room.used.saturating_add(room.free) < self.spool_max_bytes
+        Ok(Self { spool_max_bytes, reserve })
     }
 
     /// Where to stop and to go on.
     #[must_use]
     pub const fn levels(self, room: Room) -> Levels {
-        let most = if self.is_disk_short(room) {
-            room.used.saturating_add(room.free)
-        } else {
-            self.spool_max_bytes
+        let setting = self.spool_max_bytes - self.reserve;
+        let disk = room.used.saturating_add(room.free).saturating_sub(DISK_SPARE);
+        let (most, half) = (disk.saturating_sub(self.reserve), disk / 2);
+        let disk = match (most > half, disk < DISK_SPARE) {
+            // Not a byte: else the last few would be fetched in ever smaller files.
+            (_, true) => 0,
+            (true, false) => most,
+            (false, false) => half,
         };
-        let stop_at = if most < self.needed { 0 } else { most - self.reserve };
-        Levels { stop_at, resume_below: stop_at - stop_at / 8 }
-    }
-
-    /// What to do, if it was `before` until now.
-    #[must_use]
-    pub const fn flow(self, room: Room, before: Flow) -> Flow {
-        let Levels { stop_at, resume_below } = self.levels(room);
-        let level = match before {
-            Flow::Take => stop_at,
-            Flow::Pause => resume_below,
-        };
-        if room.used < level { Flow::Take } else { Flow::Pause }
+        let by_disk = disk < setting;
+        let stop_at = if by_disk { disk } else { setting };
+        Levels { stop_at, resume_below: stop_at - stop_at / 8, by_disk }
     }
 }
 
@@ -130,38 +128,42 @@ mod tests {
 
     const LIMITS: Limits = Limits { spool_max_bytes: 1000, max_file_bytes: 100, compressors: 1 };
 
-    const fn room(used: u64, free: u64) -> Room {
-        Room { used, free }
-    }
+    const LARGE: u64 = 1 << 40;
 
     #[test]
     fn consumers_stop_before_the_reserve_and_go_on_lower() {
         let budget = Budget::new(LIMITS).unwrap();
-        let levels = Levels { stop_at: 800, resume_below: 700 };
-        assert_eq!(budget.levels(room(0, u64::MAX)), levels);
-        let flow = |used, before| budget.flow(room(used, 5000), before);
-        assert_eq!(flow(799, Flow::Take), Flow::Take);
-        assert_eq!(flow(800, Flow::Take), Flow::Pause);
-        assert_eq!(flow(799, Flow::Pause), Flow::Pause);
-        assert_eq!(flow(700, Flow::Pause), Flow::Pause);
-        assert_eq!(flow(699, Flow::Pause), Flow::Take);
+        let levels = budget.levels(Room { used: 0, free: LARGE });
+        assert_eq!(levels, Levels { stop_at: 800, resume_below: 700, by_disk: false });
+        assert_eq!(levels.flow(799, Flow::Take), Flow::Take);
+        assert_eq!(levels.flow(800, Flow::Take), Flow::Pause);
+        assert_eq!(levels.flow(799, Flow::Pause), Flow::Pause);
+        assert_eq!(levels.flow(700, Flow::Pause), Flow::Pause);
+        assert_eq!(levels.flow(699, Flow::Pause), Flow::Take);
     }
 
     #[test]
     fn a_small_disk_keeps_room_to_pack_the_files_that_fill_it() {
-        let budget = Budget::new(LIMITS).unwrap();
-        assert_eq!(budget.levels(room(100, 500)), Levels { stop_at: 400, resume_below: 350 });
-        for (used, free, flow) in [
-            (399, 201, Flow::Take),
-            (400, 200, Flow::Pause),
-            (0, 299, Flow::Pause),
-            (0, 300, Flow::Take),
-            (0, 0, Flow::Pause),
-        ] {
-            assert_eq!(budget.flow(room(used, free), Flow::Take), flow, "{used} {free}");
-        }
-        assert!(budget.is_disk_short(room(300, 699)));
-        assert!(!budget.is_disk_short(room(300, 700)));
+        const MIB: u64 = 1 << 20;
+        let limits = |max_file_bytes| Limits {
+            spool_max_bytes: 10_000 * MIB,
+            max_file_bytes: max_file_bytes * MIB,
+            compressors: 1,
+        };
+        let stop_at = |max_file_bytes, disk: u64| {
+            let budget = Budget::new(limits(max_file_bytes)).unwrap();
+            let levels =
+                [0, disk / 3, disk].map(|used| budget.levels(Room { used, free: disk - used }));
+            assert!(levels.iter().all(|level| *level == levels[0] && level.by_disk));
+            levels[0].stop_at / MIB
+        };
+        // The disk less 16 MiB, and less twice the file; or half.
+        assert_eq!(stop_at(10, 116 * MIB), 80);
+        assert_eq!(stop_at(25, 116 * MIB), 50);
+        assert_eq!(stop_at(256, 116 * MIB), 50);
+        assert_eq!(stop_at(256, 32 * MIB), 8);
+        assert_eq!(stop_at(256, 32 * MIB - 1), 0);
+        assert_eq!(stop_at(1, 0), 0);
     }
 
     #[test]
@@ -177,8 +179,8 @@ mod tests {
         let e = with(299).unwrap_err();
         assert_eq!(e.needed, 300);
         assert!(e.to_string().starts_with("spool_max_bytes = 299 is too small"));
-        let levels = with(300).unwrap().levels(room(0, u64::MAX));
-        assert_eq!(levels.stop_at, 100);
+        let room = Room { used: 0, free: LARGE };
+        assert_eq!(with(300).unwrap().levels(room).stop_at, 100);
         assert!(Budget::new(Limits { max_file_bytes: u64::MAX, ..LIMITS }).is_err());
     }
 }

@@ -387,19 +387,17 @@ impl Loop<'_> {
                 return;
             }
         };
-        self.usage = room.used;
+        let Room { used, free } = room;
         let levels = self.budget.levels(room);
-        self.stop_at = levels.stop_at;
-        let flow = self.budget.flow(room, self.flow);
+        (self.usage, self.stop_at) = (used, levels.stop_at);
+        let flow = levels.flow(used, self.flow);
         if flow != self.flow {
             self.flow = flow;
-            let Room { used, free } = room;
             match flow {
-                Flow::Pause if self.budget.is_disk_short(room) => log::warn!(
-                    "the disk of \"{}\" is nearly full: {used} bytes in the spool and {free} free, \
-                     where {} are needed; nothing is fetched until there is room",
-                    self.spool.root().display(),
-                    self.budget.needed()
+                Flow::Pause if levels.by_disk => log::warn!(
+                    "the disk of \"{}\" is nearly full: {used} bytes in the spool and {free} free; \
+                     nothing is fetched until there is room for packing",
+                    self.spool.root().display()
                 ),
                 Flow::Pause => log::warn!(
                     "the spool is full: {used} bytes; nothing is fetched until it is below {}",

@@ -173,7 +173,7 @@ fn a_disk_that_somebody_fills() {
     site.set("consumer", "max_file_bytes", "1MiB");
     site.set("main", "shutdown_timeout", "30s");
     let topic = site.topic("t", 1, &[]);
-    let Some(disk) = Disk::mount(&site.spool(), "size=32m") else { return };
+    let Some(disk) = Disk::mount(&site.spool(), "size=48m") else { return };
     let mut expected = produce_bulk(&site, &topic, 300);
     refuse_uploads(&site);
     let run = site.start();
@@ -208,7 +208,7 @@ fn a_disk_that_is_smaller_than_the_spool_may_be() {
     site.set("consumer", "max_file_bytes", "1MiB");
     site.set("main", "shutdown_timeout", "30s");
     let topic = site.topic("t", 1, &[]);
-    let Some(_disk) = Disk::mount(&site.spool(), "size=12500k") else { return };
+    let Some(_disk) = Disk::mount(&site.spool(), "size=40m") else { return };
     let expected = produce_bulk(&site, &topic, 4000);
     // What was read must not take the room that packing needs: while the compressor sleeps, the
     // disk would fill up.
