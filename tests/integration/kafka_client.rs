@@ -21,7 +21,8 @@ mod churn;
 mod member;
 mod records;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A partition may rest until the next refresh of metadata, 30 s, after a change of the subscription.
+const PATIENCE: Duration = Duration::from_secs(90);
 const MOMENT: Duration = Duration::from_millis(100);
 
 /// Things of one test on the broker.
