@@ -37,13 +37,6 @@ pub struct TooSmall {
     pub needed: u64,
 }
 
-/// How many bytes the disk lacks for a spool of `spool_max_bytes`, if `usage` of them are used
-/// already and `free` are to be had. Zero is what it should be; else the disk is full first.
-#[must_use]
-pub const fn disk_shortfall(limits: Limits, usage: u64, free: u64) -> u64 {
-    limits.spool_max_bytes.saturating_sub(usage).saturating_sub(free)
-}
-
 /// Whether a consumer takes records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
@@ -164,13 +157,6 @@ mod tests {
         assert_eq!(stop_at(256, 32 * MIB), 8);
         assert_eq!(stop_at(256, 32 * MIB - 1), 0);
         assert_eq!(stop_at(1, 0), 0);
-    }
-
-    #[test]
-    fn a_disk_that_is_too_small_is_found() {
-        assert_eq!(disk_shortfall(LIMITS, 300, 700), 0);
-        assert_eq!(disk_shortfall(LIMITS, 300, 650), 50);
-        assert_eq!(disk_shortfall(LIMITS, 2000, 0), 0);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! only one with unsafe code: each such block says why it is sound. Nothing here knows what the
 //! product does; nothing here starts a thread.
 
-pub mod boot;
 pub mod child;
 pub mod fork;
 pub mod limits;
