@@ -16,14 +16,14 @@ const DOCUMENT: &str = include_str!("../../docs/configuration.md");
 const LEAST: &str = "[main]\nworking_directory = /w\n[consumer]\nkafka_bootstrap = k:9092\n\
                      kafka_consumer_group = g\ntopic_whitelist = t\n[s3]\ns3_bucket_name = bkt\n";
 
-/// What the original ships as its example.
-const ORIGINAL: &str = "[main]\nlog.level = INFO\nworking_directory = /home/x/data\n\n[consumer]\n\
-    consumer_processes = 1\nkafka_bootstrap = kafka:9092\nkafka_consumer_group = kafkatos3\n\
-    kafka_auto_offset_reset = latest\nconsumer_nice_level = 15\ntopic_whitelist = test\n\
-    max_age_seconds = 1800\nconsumer_class = KafkaPythonConsumer\n\n[compression]\n\
-    compression_check_interval = 600\ncompressor_workers = 1\ncompression_nice_level = 10\n\n[s3]\n\
-    s3upload_check_interval = 600\ns3uploader_workers = 1\ns3_bucket_name = my_bucket\n\
-    s3_access_key = \"\"\ns3_secret_key = \"\"\ntopic_whitelist = test\n";
+/// Keys and values of the example that the original ships, in its order.
+const ORIGINAL: &str = "[main]\nlog.level = INFO\nworking_directory = /home/ubuntu/kafkatos3/data\n\n\
+    [consumer]\nconsumer_processes = 1\nkafka_bootstrap = kafka:9092\n\
+    kafka_consumer_group = kafkatos3\nkafka_auto_offset_reset = latest\nconsumer_nice_level = 15\n\
+    topic_whitelist = test\nmax_age_seconds = 1800\nconsumer_class = KafkaPythonConsumer\n\n\
+    [compression]\ncompression_check_interval = 600\ncompressor_workers = 1\n\
+    compression_nice_level = 10\n\n[s3]\ns3upload_check_interval = 600\ns3uploader_workers = 1\n\
+    s3_bucket_name = my_bucket\ns3_access_key = \"\"\ns3_secret_key = \"\"\n\ntopic_whitelist = test\n";
 
 fn load(text: &str) -> Result<Loaded, Findings> {
     parse(text.as_bytes(), &Fake::default())
@@ -90,8 +90,11 @@ fn the_example_of_the_original_loads_with_one_word_on_each_oddity() {
     let loaded = load(ORIGINAL).expect("fine");
     let warnings = shown(&loaded.warnings);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].starts_with("f:13: [consumer] consumer_class: "), "{warnings:?}");
-    assert!(warnings[1].starts_with("f:26: [s3] topic_whitelist: "), "{warnings:?}");
+    for (warning, place) in
+        warnings.iter().zip(["f:13: [consumer] consumer_class: ", "f:27: [s3] topic_whitelist: "])
+    {
+        assert!(warning.starts_with(place) && warning.ends_with("the line can go"), "{warning}");
+    }
     assert_eq!(loaded.config.consumer.offset_reset, OffsetReset::Latest);
     let ArchiveTarget::S3(s3) = &loaded.config.archive.target else { panic!("a bucket") };
     assert_eq!((&s3.access_key, &s3.secret_key), (&None, &None));
@@ -119,6 +122,34 @@ fn other_words_of_the_original_are_understood() {
             []
         );
     }
+}
+
+#[test]
+fn levels_have_the_names_that_python_gives_them() {
+    for (word, level, warnings) in [
+        ("WARN", LogLevel::Warning, 1),
+        ("fatal", LogLevel::Critical, 1),
+        ("NOTSET", LogLevel::Debug, 1),
+        ("CRITICAL", LogLevel::Critical, 0),
+    ] {
+        let loaded = load(&with("main", &format!("log.level = {word}"))).expect("fine");
+        assert_eq!(loaded.config.main.log_level, level, "{word}");
+        assert_eq!(loaded.warnings.len(), warnings, "{word}");
+    }
+}
+
+#[test]
+fn a_comment_behind_a_value_is_said_to_be_none() {
+    let text = LEAST.replace("group = g", "group = g ; the old one");
+    let loaded = load(&text).expect("fine");
+    assert_eq!(loaded.config.consumer.group, "g ; the old one");
+    let said = shown(&loaded.warnings);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].starts_with("f:5: [consumer] kafka_consumer_group: what stands"), "{said:?}");
+    let secret = load(&with("kafka", "sasl.password = a ;b #c")).expect("fine");
+    assert_eq!(secret.warnings, []);
+    let certain = load(&with("main", "instance = a;b")).expect_err("no name");
+    assert_eq!(certain.warnings, []);
 }
 
 #[test]

@@ -224,4 +224,17 @@ impl<'a> Checker<'a> {
             }
         }
     }
+
+    /// Says of each value that seems to have a comment behind it that all of it is the value: the
+    /// original took what stands behind a blank and a `;` off.
+    pub(super) fn comments_behind_values(&mut self) {
+        for (section, name) in self.origins.keys() {
+            let text = self.raw.section(*section).get(name);
+            let seems = |text: &String| [" ;", "\t;", " #", "\t#"].iter().any(|c| text.contains(c));
+            if text.is_some_and(seems) && !keys::is_secret(*section, name) {
+                let what = "what stands behind the blank and \";\" or \"#\" is part of the value";
+                self.warning_at(*section, name, what, "give a comment a line of its own");
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 
 pub(super) fn main(check: &mut Checker<'_>, host: &Host) -> Option<Main> {
     let any = ByteSize::new(u64::MAX);
-    let log_level = check.word(&keys::LOG_LEVEL, LogLevel::WORDS, LogLevel::parse);
+    let log_level = log_level(check);
     let working_directory = working_directory(check, host.current_directory.as_deref());
     let instance = instance(check, host.name.as_deref());
     let spool_max_bytes = check.size(&keys::SPOOL_MAX_BYTES, ByteSize::new(1), any);
@@ -31,6 +31,20 @@ pub(super) fn main(check: &mut Checker<'_>, host: &Host) -> Option<Main> {
         memory_max_bytes: memory_max_bytes?,
         shutdown_timeout: shutdown_timeout?,
     })
+}
+
+/// The original never looked at the level, so its files may have any of Python's names.
+fn log_level(check: &mut Checker<'_>) -> Option<LogLevel> {
+    let key = &keys::LOG_LEVEL;
+    let level = match check.peek(key)?.to_ascii_uppercase().as_str() {
+        "NOTSET" => LogLevel::Debug,
+        "WARN" => LogLevel::Warning,
+        "FATAL" => LogLevel::Critical,
+        _ => return check.word(key, LogLevel::WORDS, LogLevel::parse),
+    };
+    let what = format!("{} is taken for {level}", check.shown(key));
+    check.warning(key, what, format!("write {level}"));
+    Some(level)
 }
 
 fn working_directory(check: &mut Checker<'_>, current: Option<&Path>) -> Option<PathBuf> {

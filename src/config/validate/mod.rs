@@ -33,6 +33,7 @@ pub(super) fn validate(
 ) -> Option<Config> {
     let mut check = Checker::new(raw, origins, findings);
     check.ignored_keys();
+    check.comments_behind_values();
     let main = local::main(&mut check, host);
     let consumer = consumer::consumer(&mut check);
     let compression = local::compression(&mut check);
