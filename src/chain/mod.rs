@@ -180,11 +180,11 @@ impl fmt::Display for Stop {
                 write!(f, "foreign identity: the archive holds somebody else's chain: {d}; ")?;
                 f.write_str(match d.what {
                     IdentityPart::TopicId => {
-                        "the topic was deleted and created again: set [consumer] \
-                         on_topic_recreated = new_chain to begin a second chain beside the first"
+                        "the topic was deleted and created again ([consumer] on_topic_recreated = \
+                         new_chain would begin a second chain beside the first by itself)"
                     }
                     IdentityPart::Isolation => {
-                        "set [consumer] isolation_level back, or use a prefix of its own"
+                        "set [consumer] isolation_level back, or begin a new chain"
                     }
                     _ => "give each cluster a prefix of its own ([s3] s3_prefix or [archive] url)",
                 })

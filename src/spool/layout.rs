@@ -7,6 +7,7 @@
 //! | packed | `compressed/TOPIC-PARTITION_START-LAST.mak`, `.mak.gz`, `.mak.zst` |
 //! | tip of a chain | `tips/TOPIC-PARTITION.json` |
 //! | wish that the consumer goes back | `tips/TOPIC-PARTITION_TO.rewind` |
+//! | why a partition is stopped | `tips/TOPIC-PARTITION.stopped` |
 //! | a partition's lock | `run/partition.TOPIC-PARTITION.lock` |
 //! | not complete yet, in any directory | `.~NAME.TOKEN` |
 //!
@@ -198,6 +199,12 @@ impl SpoolPartition {
     pub fn parse_tip_name(name: &str) -> Result<Self, NameError> {
         let wrong = || not("a tip", name);
         name.strip_suffix(".json").and_then(Self::parse).ok_or_else(wrong)
+    }
+
+    /// Reads what [`Self::stop_name`] wrote.
+    pub fn parse_stop_name(name: &str) -> Result<Self, NameError> {
+        let wrong = || not("a stop note", name);
+        name.strip_suffix(".stopped").and_then(Self::parse).ok_or_else(wrong)
     }
 
     fn parse(text: &str) -> Option<Self> {

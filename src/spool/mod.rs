@@ -33,6 +33,7 @@ pub mod quarantine;
 pub mod recovery;
 pub mod scan;
 pub mod stage;
+pub mod stops;
 pub mod takeover;
 pub mod tips;
 pub mod watch;
@@ -40,6 +41,7 @@ pub mod watch;
 pub use claim::{PartitionLock, Taken};
 pub use error::SpoolError;
 pub use layout::{FileName, InProgressName, SpoolPartition, SpoolTopic, Stage};
+pub use stops::{StopKind, Stopped};
 
 use claim::TempFile;
 use error::{IoExt, Result};

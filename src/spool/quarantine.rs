@@ -13,6 +13,8 @@ use super::claim::{Claim, TempFile};
 use super::durable::{self, Move};
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::{FileName, Stage, is_temp_name};
+use super::stops::{self, StopKind, Stopped};
+use super::tips;
 
 /// How much is kept.
 const MAX_BYTES: u64 = 1 << 30;
@@ -20,6 +22,8 @@ const MAX_BYTES: u64 = 1 << 30;
 const LEAST_BYTES: u64 = 4096;
 /// How many files of one name are kept apart.
 const MAX_SAME_NAME: u32 = 1000;
+/// So many damaged files from one offset on are no accident.
+const OFTEN: usize = 3;
 
 /// Moves a claimed file here. After a crash within, the file is where it was, or here, perhaps
 /// without its text.
@@ -31,6 +35,26 @@ pub(super) fn put(spool: &Spool, mut claim: Claim, name: &FileName, why: &str) -
     temp.replace(&spool.path(Stage::Quarantine, &note))?;
     claim.hand_on();
     trim(spool, MAX_BYTES)
+}
+
+/// Stops the partition if as many files that begin where `name` does were damaged: the disk or the
+/// memory must be the matter, and reading once more would not help.
+pub(super) fn stop_if_often(spool: &Spool, name: &FileName, why: &str) -> Result<()> {
+    let start = name.range.start();
+    let same = |kept: &Kept| {
+        let file: Option<FileName> = kept.file_name().parse().ok();
+        file.is_some_and(|file| file.partition == name.partition && file.range.start() == start)
+    };
+    let times = list(spool)?.iter().filter(|kept| same(kept)).count();
+    let Some(tp) = tips::full_name(spool, &name.partition)?.filter(|_| times >= OFTEN) else {
+        return Ok(());
+    };
+    let reason = format!(
+        "{times} files from offset {start} on were damaged, the last one: {why}; look after the \
+         disk and the memory"
+    );
+    let note = Stopped::new(&tp, StopKind::DamagedAgain, reason);
+    stops::write(spool, note.about(start, name.range.next())).map(drop)
 }
 
 fn move_aside(spool: &Spool, claim: &mut Claim, name: &FileName) -> Result<String> {
@@ -52,6 +76,16 @@ struct Kept {
     name: String,
     bytes: u64,
     modified: SystemTime,
+}
+
+impl Kept {
+    /// The name that the file had; for its text, none that any file has.
+    fn file_name(&self) -> &str {
+        match self.name.rsplit_once('.') {
+            Some((name, number)) if number.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => &self.name,
+        }
+    }
 }
 
 fn trim(spool: &Spool, max_bytes: u64) -> Result<()> {
@@ -133,5 +167,25 @@ mod tests {
         assert_eq!(names, expected);
         trim(&spool, LEAST_BYTES).unwrap();
         assert_eq!(names_in(&spool, Stage::Quarantine).len(), 1);
+    }
+
+    #[test]
+    fn the_third_damaged_file_from_one_offset_stops_the_partition() {
+        let (_dir, spool) = spool();
+        let stopped = |name: &str| {
+            let name: FileName = name.parse().unwrap();
+            let path = spool.path(Stage::Rotated, &name);
+            std::fs::write(&path, "x").unwrap();
+            let claimed = crate::spool::stage::Rotated::claim(&spool, &name).unwrap();
+            claimed.ours().unwrap().quarantine("checksum").unwrap();
+            stops::read(&spool, &name.partition).unwrap()
+        };
+        assert_eq!(stopped("t-0_5-9.mak"), None);
+        assert_eq!(stopped("t-0_5-9.mak"), None);
+        assert_eq!(stopped("t-0_6-9.mak"), None);
+        assert_eq!(stopped("t-1_5-9.mak"), None);
+        let note = stopped("t-0_5-7.mak").unwrap();
+        assert_eq!((note.kind, note.tp.partition.get()), (StopKind::DamagedAgain, 0));
+        assert!(note.reason.contains("3 files from offset 5 on"), "{}", note.reason);
     }
 }

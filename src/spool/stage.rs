@@ -348,8 +348,9 @@ macro_rules! complete_file {
             }
 
             /// Puts a file that failed its checksum aside, with a text that says `why`, and tells
-            /// the consumer to go back to its start. After a crash within, the wish may be there
-            /// and the file not moved: whoever claims it next finds the same fault.
+            /// the consumer to go back to its start; when that happens again and again, the
+            /// partition stops. After a crash within, the wish may be there and the file not
+            /// moved: whoever claims it next finds the same fault.
             pub fn quarantine(self, why: &str) -> Result<()> {
                 tips::request_rewind(
                     &self.spool,
@@ -357,7 +358,8 @@ macro_rules! complete_file {
                     self.name.range.start(),
                     why,
                 )?;
-                quarantine::put(&self.spool, self.claim, &self.name, why)
+                quarantine::put(&self.spool, self.claim, &self.name, why)?;
+                quarantine::stop_if_often(&self.spool, &self.name, why)
             }
         }
 

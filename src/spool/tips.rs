@@ -10,7 +10,6 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +20,7 @@ use super::error::{IoExt, Result, SpoolError};
 use super::layout::{RewindName, SpoolPartition, Stage};
 use crate::chain::Position;
 use crate::meta::Identity;
-use crate::types::Offset;
-#[cfg(test)]
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// What is known of a chain's end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,44 +54,6 @@ pub fn position_of(spool: &Spool, identity: &Identity, archive: &str) -> Result<
     Ok(tip.filter(same).map(|tip| tip.position))
 }
 
-/// Why and since when a partition is stopped: `tips/TOPIC-PARTITION.stopped`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stopped {
-    /// What happened, and the way out.
-    pub reason: String,
-    /// Milliseconds since 1970-01-01 UTC.
-    pub since_ms: u64,
-}
-
-/// Notes that `partition` needs the operator. After a crash within, the note is there or not;
-/// whoever stopped finds the same reason again.
-pub fn write_stop(spool: &Spool, partition: &SpoolPartition, reason: &str) -> Result<()> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let stopped = Stopped { reason: reason.to_owned(), since_ms };
-    let name = partition.stop_name();
-    let mut temp = TempFile::create(spool, Stage::Tips, &name)?;
-    let text =
-        serde_json::to_vec(&stopped).map_err(std::io::Error::from).at("write", temp.path())?;
-    temp.file().write_all(&text).at("write", temp.path())?;
-    temp.replace(&spool.path(Stage::Tips, &name))
-}
-
-/// Why `partition` is stopped, if it is.
-pub fn read_stop(spool: &Spool, partition: &SpoolPartition) -> Result<Option<Stopped>> {
-    let path = spool.path(Stage::Tips, &partition.stop_name());
-    match fs::read(&path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).at("read", &path),
-    }
-}
-
-/// Takes the note back; there may be none.
-pub fn clear_stop(spool: &Spool, partition: &SpoolPartition) -> Result<()> {
-    durable::remove(&spool.path(Stage::Tips, &partition.stop_name())).map(drop)
-}
-
 /// The tip of `partition`, if there is one that reads.
 pub fn read(spool: &Spool, partition: &SpoolPartition) -> Result<Option<TipFile>> {
     let path = spool.path(Stage::Tips, &partition.tip_name());
@@ -105,6 +64,15 @@ pub fn read(spool: &Spool, partition: &SpoolPartition) -> Result<Option<TipFile>
     };
     let tip: Option<TipFile> = serde_json::from_slice(&bytes).ok();
     Ok(tip.filter(|tip| SpoolPartition::of(&tip.identity.topic_partition()) == *partition))
+}
+
+/// The partition with its topic's full name, where that is known: a long one stands shortened in the
+/// names of the spool.
+pub fn full_name(spool: &Spool, partition: &SpoolPartition) -> Result<Option<TopicPartition>> {
+    match partition.full_name() {
+        Some(tp) => Ok(Some(tp)),
+        None => Ok(read(spool, partition)?.map(|tip| tip.identity.topic_partition())),
+    }
 }
 
 /// All tips that read.
@@ -235,18 +203,6 @@ mod tests {
         fs::write(&path, serde_json::to_vec(&tip(3)).unwrap()).unwrap();
         fs::copy(&path, spool.dir(Stage::Tips).join("t-2.json")).unwrap();
         assert!(read(&spool, &partition("t", 2)).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_stop_is_kept_until_it_is_taken_back() {
-        let (_dir, spool) = spool();
-        let partition = partition("t", 1);
-        assert_eq!(read_stop(&spool, &partition).unwrap(), None);
-        write_stop(&spool, &partition, "another cluster").unwrap();
-        assert_eq!(read_stop(&spool, &partition).unwrap().unwrap().reason, "another cluster");
-        clear_stop(&spool, &partition).unwrap();
-        clear_stop(&spool, &partition).unwrap();
-        assert_eq!(read_stop(&spool, &partition).unwrap(), None);
     }
 
     #[test]

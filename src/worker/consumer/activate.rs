@@ -20,7 +20,7 @@ use crate::spool::recovery::Stream;
 use crate::spool::stage::{Compressed, InProgress, Rotated};
 use crate::spool::takeover::{Takeover, take_over};
 use crate::spool::tips::TipFile;
-use crate::spool::{PartitionLock, SpoolPartition, Taken, tips};
+use crate::spool::{PartitionLock, SpoolPartition, StopKind, Stopped, Taken, stops, tips};
 use crate::types::{Offset, TopicPartition, WriterToken};
 
 /// How often a log that ends before the tip is looked at again before it counts as truncated: a
@@ -33,7 +33,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 enum Prepared {
     Ready(Box<Active>),
     /// It needs the operator.
-    Stop(String),
+    Stop(Box<Stopped>),
     /// The log ends before the chain does.
     ShortLog {
         next: Offset,
@@ -52,11 +52,11 @@ impl Loop<'_> {
         };
         let found = match result {
             Ok(found) => found,
-            Err(stop) => return self.stop(&tp, &stop.to_string()),
+            Err(note) => return self.stop(&tp, *note),
         };
         match self.prepare(&tp, &found) {
             Ok(Prepared::Ready(active)) => self.begin(&tp, *active, &found),
-            Ok(Prepared::Stop(why)) => self.stop(&tp, &why),
+            Ok(Prepared::Stop(note)) => self.stop(&tp, *note),
             Ok(Prepared::ShortLog { next }) => self.short_log(&tp, next, &found, short_logs),
             Ok(Prepared::Busy) => self.relocate_after(&tp, BUSY_WAIT),
             Err(error) => {
@@ -86,8 +86,7 @@ impl Loop<'_> {
         let start =
             Start { partition: tp.clone(), offset: next, leader_epoch: active.leader_epoch };
         self.partitions.insert(tp.clone(), State::Active(Box::new(active)));
-        self.stopped.remove(tp);
-        if let Err(error) = tips::clear_stop(&self.spool, &SpoolPartition::of(tp)) {
+        if let Err(error) = stops::clear(&self.spool, &SpoolPartition::of(tp)) {
             log::warn!("{tp}: {}", in_full(&error));
         }
         if read {
@@ -155,6 +154,13 @@ impl Loop<'_> {
             active.park()?;
             return Ok(Prepared::Busy);
         }
+        if let Some(note) = self.held(&partition, &active, found)? {
+            // What was read so far is right, and goes into the archive.
+            if active.is_dirty() {
+                active.rotate(&self.spool, &Stamp::now()?, Instant::now())?;
+            }
+            return Ok(Prepared::Stop(Box::new(note)));
+        }
         if active.next != position.tip {
             // The tip's epoch is that of the record before the tip only.
             active.leader_epoch = None;
@@ -168,11 +174,31 @@ impl Loop<'_> {
             if active.is_dirty() {
                 active.rotate(&self.spool, &Stamp::now()?, Instant::now())?;
             }
-            if let Some(why) = self.gap(tp, &mut active, found.log_start) {
-                return Ok(Prepared::Stop(why));
+            if let Some(note) = self.gap(tp, &mut active, found) {
+                return Ok(Prepared::Stop(Box::new(note)));
             }
         }
         Ok(Prepared::Ready(Box::new(active)))
+    }
+
+    /// The note that keeps the partition stopped until it is lifted or the chain has passed it.
+    fn held(
+        &self,
+        partition: &SpoolPartition,
+        active: &Active,
+        found: &Found,
+    ) -> Result<Option<Stopped>, SinkError> {
+        let Some(note) = stops::read(&self.spool, partition)? else { return Ok(None) };
+        let of_this_chain =
+            note.chain.as_ref().is_none_or(|chain| *chain == found.chain.to_string());
+        let tip = active.follower.position().tip;
+        let stands = match (note.kind, note.range) {
+            (StopKind::UnreadableRecord, Some((at, _))) => tip <= at && found.log_start <= at,
+            // Without its file there is nothing left to refuse.
+            (StopKind::RefusedObject, Some((_, end))) => tip < end && !active.follower.settled(),
+            _ => true,
+        };
+        Ok((note.kind.holds() && of_this_chain && stands).then_some(note))
     }
 
     /// Whether complete files of the partition belong to an earlier life of the topic: they go
@@ -208,7 +234,8 @@ impl Loop<'_> {
     }
 
     /// Kafka no longer has what comes next. Returns why the partition stops, if it does.
-    fn gap(&self, tp: &TopicPartition, active: &mut Active, log_start: Offset) -> Option<String> {
+    fn gap(&self, tp: &TopicPartition, active: &mut Active, found: &Found) -> Option<Stopped> {
+        let log_start = found.log_start;
         let position = active.follower.position();
         let from = active.follower.current_start();
         let untouched = position.totals.files == 0 && from == position.first;
@@ -218,9 +245,11 @@ impl Loop<'_> {
             let what =
                 format!("gap [{from}, {log_start}): Kafka no longer has these {lost} offsets");
             if self.config.consumer.on_gap == OnGap::Stop {
-                return Some(format!(
-                    "{what}; set [consumer] on_gap = record to go on without them"
-                ));
+                let reason = format!(
+                    "{what}; [consumer] on_gap = record would go on without them by itself"
+                );
+                let note = Stopped::new(tp, StopKind::Gap, reason).in_chain(&found.chain);
+                return Some(note.about(from, log_start));
             }
             log::warn!("{tp}: {what}; the chain records it and goes on");
         }
@@ -238,7 +267,8 @@ impl Loop<'_> {
                 "the log was truncated: it ends at {end}, before the chain's position {next}; both \
                  histories are kept: what is archived, and what the broker has now"
             );
-            return self.stop(tp, &why);
+            let note = Stopped::new(tp, StopKind::Truncated, why).in_chain(&found.chain);
+            return self.stop(tp, note);
         }
         log::warn!("{tp}: the log ends at {end}, before position {next}; looking again");
         self.relocate_after(tp, Duration::from_millis(2500));

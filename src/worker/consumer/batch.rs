@@ -6,7 +6,8 @@ use super::owned::State;
 use super::{ASK, BATCH_WAIT, Loop};
 use crate::kafka::{Batch, KafkaError, Message, Part, PartitionEvent, Run, Slot};
 use crate::mak::{Headers, HeadersBuf, Record};
-use crate::types::TopicPartition;
+use crate::spool::{StopKind, Stopped};
+use crate::types::{Offset, TopicPartition};
 
 /// How many records a batch takes at most.
 pub(super) const MOST: usize = 4096;
@@ -21,6 +22,14 @@ enum Filled {
     Whole,
     /// There are no more.
     RunEnded,
+}
+
+/// Why a run of records can't be taken in.
+enum Trouble {
+    /// The client can't make sense of a record: it will not, however often it is read.
+    Unreadable { at: Offset, why: KafkaError },
+    /// The file in progress is the matter.
+    File(String),
 }
 
 fn encode_headers<'b>(
@@ -78,11 +87,12 @@ impl Loop<'_> {
             match self.fill_file(&tp, &mut messages, largest, now) {
                 Ok(Filled::Whole) => self.rotate(std::slice::from_ref(&tp)),
                 Ok(Filled::RunEnded) => return,
-                Err(why) => {
+                Err(Trouble::File(why)) => {
                     log::error!("{tp}: {why}");
                     self.relocate_later(&tp, "its file in progress could not be written");
                     return;
                 }
+                Err(Trouble::Unreadable { at, why }) => return self.unreadable(&tp, at, &why, now),
             }
             match self.active_mut(&tp) {
                 // It could not be closed now: every record of the run has to go somewhere.
@@ -100,7 +110,7 @@ impl Loop<'_> {
         messages: &mut impl Iterator<Item = Message<'m>>,
         largest: u64,
         now: Instant,
-    ) -> Result<Filled, String> {
+    ) -> Result<Filled, Trouble> {
         let Some(State::Active(active)) = self.partitions.get_mut(tp) else {
             return Ok(Filled::RunEnded);
         };
@@ -108,7 +118,13 @@ impl Loop<'_> {
         let mut last = None;
         let mut filled = Ok(Filled::RunEnded);
         for message in messages {
-            let headers = encode_headers(message, &mut self.headers).map_err(|e| e.to_string())?;
+            let headers = match encode_headers(message, &mut self.headers) {
+                Ok(headers) => headers,
+                Err(why) => {
+                    filled = Err(Trouble::Unreadable { at: message.offset(), why });
+                    break;
+                }
+            };
             let record = Record {
                 offset: message.offset(),
                 timestamp: message.timestamp(),
@@ -118,7 +134,7 @@ impl Loop<'_> {
             };
             bytes += record.content_bytes();
             if let Err(error) = active.push(&self.spool, &record, self.block_target, now) {
-                filled = Err(super::in_full(&error));
+                filled = Err(Trouble::File(super::in_full(&error)));
                 break;
             }
             last = Some(message);
@@ -133,6 +149,18 @@ impl Loop<'_> {
         self.summary.bytes += bytes;
         self.taken_since += bytes;
         filled
+    }
+
+    /// A record that the client can't read. What came before it goes into the archive; then the
+    /// partition waits for the operator.
+    fn unreadable(&mut self, tp: &TopicPartition, at: Offset, why: &KafkaError, now: Instant) {
+        if let Some(active) = self.active_mut(tp) {
+            active.reached(at, now);
+        }
+        self.rotate(std::slice::from_ref(tp));
+        let why = format!("the record at offset {at} does not read: {why}");
+        let note = Stopped::new(tp, StopKind::UnreadableRecord, why);
+        self.stop(tp, note.about(at, at.after()));
     }
 
     fn partition_event(&mut self, slot: Slot, event: &PartitionEvent, now: Instant) {
@@ -151,11 +179,14 @@ impl Loop<'_> {
                     "the log was truncated: {text}; both histories are kept: what is archived, and \
                      what the broker has now"
                 );
-                self.stop(&tp, &why);
+                // What was read is part of the history that the archive has.
+                self.rotate(std::slice::from_ref(&tp));
+                self.stop(&tp, Stopped::new(&tp, StopKind::Truncated, why));
             }
             PartitionEvent::Gone { text } => self.gone(&tp, text),
             PartitionEvent::Forbidden { text } => {
-                self.stop(&tp, &format!("{text}: grant READ on the topic, then restart"));
+                let why = format!("{text}: grant READ on the topic");
+                self.stop(&tp, Stopped::new(&tp, StopKind::NotPermitted, why));
             }
             PartitionEvent::Error { code, text } => log::warn!("{tp}: {text} ({})", code.0),
         }

@@ -12,11 +12,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::chain::locate::{Hints, Outcome};
-use crate::chain::{CommitNote, Position, Stop};
+use crate::chain::{CommitNote, Position};
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
 use crate::meta::Identity;
-use crate::spool::{Spool, tips};
+use crate::spool::{Spool, Stopped, tips};
 use crate::store::StoreError;
+use crate::store::names::ChainId;
 use crate::types::{Isolation, Offset, Suffix, TopicName, TopicPartition};
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
@@ -47,6 +48,8 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) identity: Identity,
+    /// Which of the topic's chains it goes into.
+    pub(crate) chain: ChainId,
     /// The archive's URL.
     pub(crate) archive: String,
     pub(crate) position: Position,
@@ -63,7 +66,7 @@ pub(crate) struct Found {
 pub(crate) struct Reply {
     pub(crate) tp: TopicPartition,
     pub(crate) turn: u64,
-    pub(crate) result: Result<Box<Found>, Stop>,
+    pub(crate) result: Result<Box<Found>, Box<Stopped>>,
 }
 
 /// Why a question has to be asked again.
@@ -237,7 +240,7 @@ impl Finder {
         &self,
         view: BrokerView,
         genesis: Offset,
-    ) -> Result<Option<Result<Box<Found>, Stop>>, StoreError> {
+    ) -> Result<Option<Result<Box<Found>, Box<Stopped>>>, StoreError> {
         let note = view.committed.as_ref().and_then(|c| CommitNote::parse(&c.metadata));
         let note = note.filter(|note| note.topic_id.0.agrees_with(view.identity.topic_id));
         let noted = note.map(|note| note.position);
@@ -251,13 +254,17 @@ impl Finder {
         let located = self.io.locate(&view.identity, &hints, Some((genesis, self.suffix))).await?;
         let position = match located.outcome {
             Outcome::Found(position) => position,
-            Outcome::Stop(stop) => return Ok(Some(Err(stop))),
+            Outcome::Stop(stop) => {
+                let note = Stopped::at(&view.tp, &stop).in_chain(&located.chain);
+                return Ok(Some(Err(Box::new(note))));
+            }
             // Can't be: a genesis was offered. Asked again, should it happen.
             Outcome::NoChain => return Ok(None),
         };
         let committed = view.committed.filter(|_| noted.is_some()).map(|c| c.offset);
         Ok(Some(Ok(Box::new(Found {
             archive: archive.to_owned(),
+            chain: located.chain,
             identity: view.identity,
             position,
             log_start: view.log_start,

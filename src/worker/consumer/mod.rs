@@ -39,7 +39,7 @@ use crate::spool::budget::{Budget, Flow, Room};
 use crate::spool::recovery::{Reason, Repair};
 use crate::spool::stage::Abandoned;
 use crate::spool::watch::Watch;
-use crate::spool::{Spool, SpoolError, SpoolPartition, Taken, tips};
+use crate::spool::{Spool, SpoolError, SpoolPartition, Stopped, Taken, stops};
 use crate::sys::signals::Order;
 use crate::types::{TopicName, TopicPartition};
 
@@ -61,6 +61,10 @@ const ASK: Duration = Duration::from_secs(5);
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
 /// When a partition from which nothing comes is compared with the broker's log.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
+/// How often it is seen whether the notes of stopped partitions are still there.
+const STOPS_EVERY: Duration = Duration::from_secs(1);
+/// When a stopped partition is looked at again though nobody took its note away.
+const STOPPED_LOOK: Duration = Duration::from_mins(1);
 /// How often busy consumers sum up.
 const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
@@ -102,8 +106,8 @@ struct Loop<'a> {
     draining: Option<Instant>,
     at_once: bool,
     targets: Option<Targets>,
-    /// Partitions that others or we stopped, so that each is reported once.
-    stopped: HashSet<TopicPartition>,
+    /// Why partitions stopped that have not gone on since, so that each is reported once.
+    stopped: HashMap<TopicPartition, Stopped>,
     summary: Summary,
 }
 
@@ -113,6 +117,7 @@ struct Timers {
     usage: Instant,
     topics: Instant,
     stalled: Instant,
+    stops: Instant,
     summary: Instant,
 }
 
@@ -132,6 +137,7 @@ impl Loop<'_> {
             usage: now,
             topics: now,
             stalled: now + STALLED_AFTER,
+            stops: now + STOPS_EVERY,
             summary: now + SUMMARY_EVERY,
         };
         let mut batch = Batch::with_capacity(batch::MOST);
@@ -203,6 +209,10 @@ impl Loop<'_> {
         if now >= timers.stalled {
             timers.stalled = now + STALLED_AFTER;
             self.wake_stalled(now);
+        }
+        if now >= timers.stops && self.draining.is_none() {
+            timers.stops = now + STOPS_EVERY;
+            self.look_at_stopped(now);
         }
         if now >= timers.summary {
             timers.summary = now + SUMMARY_EVERY;
@@ -287,7 +297,7 @@ impl Loop<'_> {
     fn active(&self) -> impl Iterator<Item = (&TopicPartition, &Active)> {
         self.partitions.iter().filter_map(|(tp, state)| match state {
             State::Active(active) => Some((tp, &**active)),
-            State::Finding { .. } | State::Stopped => None,
+            State::Finding { .. } | State::Stopped { .. } => None,
         })
     }
 
@@ -343,19 +353,50 @@ impl Loop<'_> {
         let _ = self.finder.send(Request::Forget(tp.clone()));
         self.let_go(tp);
         self.partitions.remove(tp);
+        self.stopped.remove(tp);
         let how = if lost { " (too late: others may read it already)" } else { "" };
         log::info!("revoked {tp}{how}");
     }
 
     /// The partition needs the operator; the others go on.
-    fn stop(&mut self, tp: &TopicPartition, why: &str) {
+    fn stop(&mut self, tp: &TopicPartition, mut note: Stopped) {
         self.let_go(tp);
-        self.partitions.insert(tp.clone(), State::Stopped);
-        if self.stopped.insert(tp.clone()) {
-            log::error!("stopped {tp}: {why}");
+        let look_at = Instant::now() + STOPPED_LOOK;
+        self.partitions.insert(tp.clone(), State::Stopped { look_at });
+        match self.stopped.get(tp).filter(|before| before.is_same_as(&note)) {
+            // It was tried once more, in vain.
+            Some(before) => note.since_ms = before.since_ms,
+            None => log::error!(
+                "stopped {tp}: {} ({}); what leads out of it: {}",
+                note.reason,
+                note.kind,
+                note.way_out.join(", or ")
+            ),
         }
-        if let Err(error) = tips::write_stop(&self.spool, &SpoolPartition::of(tp), why) {
-            log::warn!("{tp}: {}", in_full(&error));
+        match stops::write(&self.spool, note) {
+            Ok(note) => drop(self.stopped.insert(tp.clone(), note)),
+            Err(error) => log::warn!("{tp}: {}", in_full(&error)),
+        }
+    }
+
+    /// Stopped partitions whose note is gone go on, if they can; the others are tried now and then.
+    fn look_at_stopped(&mut self, now: Instant) {
+        let mut again = Vec::new();
+        for (tp, state) in &self.partitions {
+            let State::Stopped { look_at } = state else { continue };
+            match stops::read(&self.spool, &SpoolPartition::of(tp)) {
+                Ok(Some(_)) if now < *look_at => {}
+                Ok(Some(_)) => again.push((tp.clone(), false)),
+                Ok(None) => again.push((tp.clone(), true)),
+                Err(error) => log::warn!("{tp}: {}", in_full(&error)),
+            }
+        }
+        for (tp, lifted) in again {
+            if lifted {
+                log::info!("{tp}: its stop was lifted; looking where to read from");
+                self.stopped.remove(&tp);
+            }
+            self.locate(&tp, 0);
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Loop, in_full};
 use crate::chain::CommitNote;
 use crate::chain::follow::Reaction;
 use crate::kafka::{Commit, KafkaError};
-use crate::spool::{SpoolPartition, tips};
+use crate::spool::{SpoolPartition, stops, tips};
 use crate::types::{Offset, TopicPartition};
 
 impl Loop<'_> {
@@ -41,8 +41,8 @@ impl Loop<'_> {
                 Ok(None) => {}
                 Err(error) => log::warn!("{tp}: {}", in_full(&error)),
             }
-            if let Ok(Some(stopped)) = tips::read_stop(&self.spool, &partition) {
-                self.stop(&tp, &stopped.reason);
+            if let Ok(Some(note)) = stops::read(&self.spool, &partition) {
+                self.stop(&tp, note);
             }
         }
     }
@@ -104,6 +104,8 @@ impl Loop<'_> {
             match answer {
                 Ok(()) => {
                     log::debug!("committed {tp} at {offset}");
+                    // Should it stop again, that is news.
+                    self.stopped.remove(&tp);
                     if let Some(active) = self.active_mut(&tp) {
                         active.commit_done = Some(offset);
                     }

@@ -29,7 +29,10 @@ pub(crate) enum State {
     /// It is being read, or was read up to its target.
     Active(Box<Active>),
     /// It needs the operator.
-    Stopped,
+    Stopped {
+        /// When it is tried again though nobody did anything.
+        look_at: Instant,
+    },
 }
 
 /// A partition that is being read.

@@ -1,6 +1,6 @@
 //! From the configuration to a running consumer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -174,7 +174,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         draining: None,
         at_once: false,
         targets,
-        stopped: HashSet::new(),
+        stopped: HashMap::new(),
         summary: Summary::default(),
     })
 }

@@ -13,7 +13,7 @@ use super::start::Topics;
 use super::{ASK, Exit, Loop};
 use crate::chain::CommitNote;
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
-use crate::spool::{SpoolPartition, tips};
+use crate::spool::{SpoolPartition, stops};
 use crate::types::{Isolation, Offset, Partition, TopicName, TopicPartition};
 
 /// How often the group is asked what has been committed.
@@ -168,7 +168,8 @@ impl Loop<'_> {
     fn all_stopped(&self) -> Option<Exit> {
         let left: HashSet<_> = self.targets.as_ref()?.left.keys().collect();
         let stopped = |tp: &&TopicPartition| {
-            matches!(self.partitions.get(*tp), Some(State::Stopped)) || self.stop_note(tp).is_some()
+            matches!(self.partitions.get(*tp), Some(State::Stopped { .. }))
+                || self.stop_note(tp).is_some()
         };
         if !left.iter().all(stopped) {
             return None;
@@ -181,7 +182,7 @@ impl Loop<'_> {
 
     /// Why somebody stopped the partition since this process began.
     fn stop_note(&self, tp: &TopicPartition) -> Option<String> {
-        let note = tips::read_stop(&self.spool, &SpoolPartition::of(tp)).ok().flatten()?;
+        let note = stops::read(&self.spool, &SpoolPartition::of(tp)).ok().flatten()?;
         (note.since_ms >= self.began_ms).then_some(note.reason)
     }
 
@@ -189,7 +190,7 @@ impl Loop<'_> {
         let waits = |state: &&State| match state {
             State::Active(active) => !active.is_settled(),
             State::Finding { .. } => true,
-            State::Stopped => false,
+            State::Stopped { .. } => false,
         };
         let waiting = self.partitions.values().filter(waits).count();
         if waiting == 0 {

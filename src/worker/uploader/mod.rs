@@ -65,7 +65,14 @@ impl<'a> Uploader<'a> {
         Ok(Self {
             ctx,
             shared: Arc::new(shared),
-            watch: Watch::new(&spool, &[watch::Interest::Arrivals(Stage::Compressed)]),
+            watch: Watch::new(
+                &spool,
+                // Stop notes leave tips/ when they are lifted.
+                &[
+                    watch::Interest::Arrivals(Stage::Compressed),
+                    watch::Interest::Departures(Stage::Tips),
+                ],
+            ),
             states: HashMap::new(),
             busy: FuturesUnordered::new(),
         })
@@ -157,6 +164,7 @@ impl<'a> Uploader<'a> {
                         state,
                         files,
                         located: false,
+                        current: None,
                     };
                     self.busy.push(Box::pin(turn.run()));
                 }
@@ -190,7 +198,11 @@ impl<'a> Uploader<'a> {
             self.states.insert(partition, Some(state));
         }
         if self.watch.drain() {
-            self.states.values_mut().flatten().for_each(PartitionState::spool_changed);
+            for (partition, state) in &mut self.states {
+                if let Some(state) = state {
+                    state.spool_changed(&self.shared.spool, partition);
+                }
+            }
         }
     }
 }

@@ -17,11 +17,13 @@ use crate::spool::age::Stamp;
 use crate::spool::recovery;
 use crate::spool::stage::{Compressed, Placed};
 use crate::spool::tips::{self, TipFile};
-use crate::spool::{FileName, PartitionLock, Spool, SpoolError, SpoolPartition, Taken};
-use crate::store::StoreError;
+use crate::spool::{
+    FileName, PartitionLock, Spool, SpoolError, SpoolPartition, StopKind, Stopped, Taken, stops,
+};
 use crate::store::names::ChainId;
+use crate::store::{StoreError, selftest};
 use crate::supervisor::Reporter;
-use crate::types::Suffix;
+use crate::types::{Suffix, TopicPartition};
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
 use crate::worker::pack::{PackError, level, repack};
@@ -30,8 +32,12 @@ use crate::worker::{Context, Exit, in_full};
 /// When to look again at what another process works on: it may die, which wakes nobody.
 const WAIT: Duration = Duration::from_millis(250);
 
+/// So often in a row a store refuses an object before that counts as its last word. With the waits
+/// between, it takes some ten seconds.
+const REFUSALS: u32 = 7;
+
 /// When to look again at a partition that needs the operator.
-const STOPPED_WAIT: Duration = Duration::from_mins(1);
+const STOPPED_WAIT: Duration = Duration::from_secs(30);
 
 /// What all partitions share.
 #[derive(Debug)]
@@ -80,6 +86,10 @@ pub(super) struct PartitionState {
     untold: bool,
     /// Whether the chain's tip has to be asked for before the next file.
     stale: bool,
+    /// How often in a row the store has refused the same file.
+    refusals: u32,
+    /// Whether a note of ours may say that the partition is stopped.
+    noted: bool,
     backoff: Backoff,
     retry_at: Option<Instant>,
     standing: Standing,
@@ -92,6 +102,8 @@ impl Default for PartitionState {
             chain: None,
             untold: false,
             stale: true,
+            refusals: 0,
+            noted: true,
             backoff,
             retry_at: None,
             standing: Standing::Fine,
@@ -110,9 +122,15 @@ impl PartitionState {
     }
 
     /// Something changed in the spool: perhaps what it waits for.
-    pub(super) const fn spool_changed(&mut self) {
-        if matches!(self.standing, Standing::Waiting) {
+    pub(super) fn spool_changed(&mut self, spool: &Spool, partition: &SpoolPartition) {
+        let over = match self.standing {
+            Standing::Waiting => true,
+            Standing::Stopped => matches!(stops::read(spool, partition), Ok(None)),
+            Standing::Fine | Standing::Stuck => false,
+        };
+        if over {
             self.retry_at = None;
+            self.refusals = 0;
         }
     }
 
@@ -151,6 +169,14 @@ pub(super) struct Turn {
     pub(super) files: Vec<FileName>,
     /// Whether the store was asked for the tip in this very turn.
     pub(super) located: bool,
+    /// The file that is being offered.
+    pub(super) current: Option<Current>,
+}
+
+/// What is said of a file when it can't be published.
+pub(super) struct Current {
+    name: FileName,
+    tp: TopicPartition,
 }
 
 /// How a turn ended.
@@ -190,29 +216,91 @@ impl Turn {
                 self.state.standing = Standing::Stuck;
                 self.state.retry_at = Some(Instant::now() + self.state.backoff.next());
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error).await,
         }
         (self.partition, self.state)
     }
 
-    fn failed(&mut self, error: &TurnError) {
-        let name = self.files.first().map_or_else(String::new, ToString::to_string);
+    async fn failed(&mut self, error: &TurnError) {
         if let TurnError::Stop(stop) = error {
-            if self.state.standing != Standing::Stopped {
-                log::error!("{name}: stopped: {stop}");
-            }
-            self.state.standing = Standing::Stopped;
-            self.state.retry_at = Some(Instant::now() + STOPPED_WAIT);
-            return;
+            return self.stopped(|tp| Stopped::at(tp, stop));
+        }
+        if self.is_refused(error).await {
+            let range = self.current.as_ref().map(|current| current.name.range);
+            return self.stopped(|tp| {
+                let why = format!("the store works, but refuses this one object: {error}");
+                let note = Stopped::new(tp, StopKind::RefusedObject, why);
+                match range {
+                    Some(range) => note.about(range.start(), range.next()),
+                    None => note,
+                }
+            });
         }
         self.state.standing = Standing::Fine;
         let wait = self.state.backoff.next();
         self.state.retry_at = Some(Instant::now() + wait);
         log::warn!(
-            "{name}: not published: {}; trying again in {:.1} s",
+            "{}: not published: {}; trying again in {:.1} s",
+            self.name(),
             in_full(error),
             wait.as_secs_f64()
         );
+    }
+
+    fn name(&self) -> String {
+        let current = self.current.as_ref().map(|current| current.name.to_string());
+        current.unwrap_or_else(|| self.partition.to_string())
+    }
+
+    /// Leaves a note for the operator; the file is offered again now and then.
+    fn stopped(&mut self, note: impl FnOnce(&TopicPartition) -> Stopped) {
+        let again = self.state.standing == Standing::Stopped;
+        self.state.standing = Standing::Stopped;
+        self.state.stale = true;
+        self.state.retry_at = Some(Instant::now() + STOPPED_WAIT);
+        let Some(current) = &self.current else { return };
+        let mut note = note(&current.tp);
+        if let Some((chain, _)) = &self.state.chain {
+            note = note.in_chain(chain);
+        }
+        if !again {
+            log::error!(
+                "{}: stopped: {} ({}); what leads out of it: {}",
+                current.name,
+                note.reason,
+                note.kind,
+                note.way_out.join(", or ")
+            );
+        }
+        self.state.noted = true;
+        if let Err(error) = stops::write(&self.shared.spool, note) {
+            log::warn!("{}: {}", current.name, in_full(&error));
+        }
+    }
+
+    /// Whether the store refuses this very file for good: it did so again and again, though it
+    /// passes the self-test. Another moment's refusal may be a right that is being mended.
+    async fn is_refused(&mut self, error: &TurnError) -> bool {
+        let lasting = match error {
+            TurnError::Store(error) => !error.is_transient(),
+            TurnError::Unconfirmed => true,
+            _ => false,
+        };
+        self.state.refusals = if lasting { self.state.refusals.saturating_add(1) } else { 0 };
+        self.state.refusals >= REFUSALS && selftest::run(self.shared.io.store()).await.is_ok()
+    }
+
+    /// A file was published: a note that says otherwise goes.
+    fn lift_stop(&mut self) -> Result<(), SpoolError> {
+        self.state.refusals = 0;
+        if std::mem::take(&mut self.state.noted)
+            && let Some(note) = stops::read(&self.shared.spool, &self.partition)?
+            && (note.kind == StopKind::RefusedObject || self.state.standing == Standing::Stopped)
+        {
+            log::info!("{}: goes on: {} is over", self.partition, note.kind);
+            stops::clear(&self.shared.spool, &self.partition)?;
+        }
+        Ok(())
     }
 
     async fn files(&mut self) -> Result<Ended, TurnError> {
@@ -240,10 +328,6 @@ impl Turn {
                 Ok(Next::DropRest) => drop_rest = true,
                 Ok(Next::Enough) => return Ok(Ended::Waiting),
                 Ok(Next::Hole) => return Ok(Ended::Hole),
-                Err(TurnError::Stop(stop)) => {
-                    self.note_stop(&stop)?;
-                    return Err(TurnError::Stop(stop));
-                }
                 Err(error) => return Err(error),
             }
         }
@@ -256,9 +340,10 @@ impl Turn {
         local: LocalObject,
         drop_rest: bool,
     ) -> Result<Next, TurnError> {
+        let tp = local.meta.identity.topic_partition();
+        self.current = Some(Current { name: local.claim.name().clone(), tp: tp.clone() });
         self.find_chain(&local).await?;
         let began = Instant::now();
-        let tp = local.meta.identity.topic_partition();
         let now = Stamp::now()?;
         let deadline = self.shared.publish_deadline;
         let too_old = local.rotated.as_ref().is_none_or(|at| at.is_older_than(deadline, &now));
@@ -303,6 +388,7 @@ impl Turn {
                 );
                 self.shared.reporter.useful();
                 self.part_with(lock, local)?;
+                self.lift_stop()?;
                 Ok(Next::File)
             }
             Action::Superseded => {
@@ -442,10 +528,6 @@ impl Turn {
         tips::write(&self.shared.spool, lock, tip)?;
         self.state.untold = false;
         Ok(())
-    }
-
-    fn note_stop(&self, stop: &Stop) -> Result<(), TurnError> {
-        Ok(tips::write_stop(&self.shared.spool, &self.partition, &stop.to_string())?)
     }
 }
 
