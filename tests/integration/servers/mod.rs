@@ -57,7 +57,7 @@ fn programs() -> &'static (PathBuf, PathBuf) {
         assert!(output.status.success(), "{} failed: {}", script.display(), output.status);
         let text = String::from_utf8(output.stdout).expect("fetch prints UTF-8");
         let mut lines = text.lines().map(PathBuf::from);
-        let mut next = || lines.next().expect("fetch prints two paths");
+        let mut next = || lines.next().expect("fetch prints paths");
         (next(), next())
     });
     &PROGRAMS

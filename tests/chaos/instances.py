@@ -1,0 +1,177 @@
+"""The program under test: instances with their spools, kept running as a service manager would."""
+
+import configparser
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import servers
+
+LIBFAKETIME = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+TITLES = {"consumer": "[consumer", "compressor": "[compress", "uploader": "[s3upload"}
+SPOOL_BYTES = 96 << 20
+
+
+def small_disks_work(directory):
+    """Whether we may mount a tmpfs."""
+    place = directory / "disk"
+    place.mkdir()
+    tried = subprocess.run(["mount", "-t", "tmpfs", "none", place], capture_output=True)
+    if tried.returncode == 0:
+        subprocess.run(["umount", place], check=True)
+    return tried.returncode == 0
+
+
+class Spool:
+    """A working directory, if possible on a small disk of its own."""
+
+    def __init__(self, directory, small):
+        self.directory, self.small = directory, small
+        directory.mkdir()
+        self.ballast = directory / "ballast"
+        self.path = directory / "spool"
+        if small:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SPOOL_BYTES}", "none", directory],
+                           check=True)
+        self.path.mkdir()
+
+    def lose(self):
+        shutil.rmtree(self.path)
+        self.path.mkdir()
+
+    def copy(self, to):
+        """What a snapshot of a disk in use would have: files may vanish meanwhile."""
+        shutil.rmtree(to, ignore_errors=True)
+        with contextlib.suppress(shutil.Error):
+            shutil.copytree(self.path, to)
+
+    def replace(self, copy):
+        self.lose()
+        shutil.copytree(copy, self.path, dirs_exist_ok=True)
+
+    def fill(self):
+        with open(self.ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+
+    def empty(self):
+        self.ballast.unlink(missing_ok=True)
+
+    def unmount(self):
+        if self.small:
+            subprocess.run(["umount", "--lazy", self.directory], check=False)
+
+
+class Instance:
+    """One supervisor. It is started again whenever it ends, unless somebody holds it down."""
+
+    def __init__(self, number, program, spool, directory, settings, log):
+        self.number, self.program, self.spool = number, program, spool
+        self.directory = directory / f"instance{number}"
+        self.directory.mkdir()
+        self.config = self.directory / "kafkatos3.cfg"
+        self.clock = self.directory / "clock"
+        self.say = log
+        self.settings = configparser.ConfigParser(interpolation=None)
+        self.settings.read_dict(settings)
+        self.set("main.instance", f"chaos{number}")
+        self.set("main.working_directory", spool.path)
+        self.step(0)
+        self.process, self.holds, self.exits = None, 0, {}
+        self.lock = threading.RLock()
+
+    def set(self, key, value):
+        section, key = key.split(".", 1)
+        self.settings.set(section, key, str(value))
+        whole = self.config.with_suffix(".new")
+        with open(whole, "w") as file:
+            self.settings.write(file)
+        whole.rename(self.config)
+
+    def step(self, seconds):
+        """The instance's clock is so far off from now on."""
+        self.clock.write_text(f"{seconds:+d}\n")
+
+    def environment(self):
+        more = {"RUST_BACKTRACE": "1"}
+        if LIBFAKETIME:
+            more |= {"LD_PRELOAD": LIBFAKETIME[0], "FAKETIME_TIMESTAMP_FILE": self.clock,
+                     "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                     "NO_FAKE_STAT": "1"}
+        return {**os.environ, **{key: str(value) for key, value in more.items()}}
+
+    def start(self, *options):
+        self.process = servers.KEEPER.start([self.program, *options, self.config],
+                                            self.directory / "log", env=self.environment())
+
+    def look(self):
+        """Starts it again if it ended."""
+        with self.lock:
+            if self.holds:
+                return
+            if self.process and (code := self.process.poll()) is not None:
+                self.note_exit(code)
+                self.process = None
+                time.sleep(0.5)
+            if not self.process:
+                self.start()
+
+    def note_exit(self, code):
+        self.exits[code] = self.exits.get(code, 0) + 1
+        self.say(f"instance {self.number} ended with {code}")
+
+    @contextlib.contextmanager
+    def down(self, how=signal.SIGKILL):
+        """Ends it, and keeps it from being started again meanwhile."""
+        with self.lock:
+            self.holds += 1
+            self.end(how)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.holds -= 1
+            self.look()
+
+    def end(self, how, patience=60):
+        if not self.process:
+            return None
+        workers = servers.children(self.process.pid)
+        for pid, _ in workers:
+            servers.wake(pid)
+        self.process.send_signal(how)
+        servers.wake(self.process.pid)
+        try:
+            code = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.say(f"instance {self.number} does not end: killed")
+            self.process.kill()
+            code = self.process.wait()
+        self.note_exit(code)
+        # The workers die with their supervisor, but not in the same moment.
+        servers.wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid, _ in workers),
+                           30, "the end of the workers")
+        self.process = None
+        return code
+
+    def processes(self, role):
+        """Process ids of a role that live now."""
+        with self.lock:
+            if not self.process or self.process.poll() is not None:
+                return []
+            if role == "supervisor":
+                return [self.process.pid]
+            return [pid for pid, title in servers.children(self.process.pid)
+                    if title.startswith(TITLES[role])]
+
+    def reload(self):
+        for pid in self.processes("supervisor"):
+            servers.send(pid, signal.SIGHUP)
+
+    def stopped_notes(self):
+        return sorted(path.read_text().strip() for path in self.spool.path.glob("tips/*.stopped"))
