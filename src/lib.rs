@@ -25,6 +25,7 @@
 //! | [`chain`] | the protocol that makes one line of files of many writers | yes |
 //! | [`config`] | the configuration, read and checked | |
 //! | [`spool`], [`store`], [`kafka`] | the three outsides; they never meet but in `worker` | |
+//! | [`status`] | what workers say of themselves | |
 //! | `worker` | consumer, compressor, uploader | |
 //! | [`supervisor`], [`sys`] | the parent process, and Unix in safe types | |
 //! | [`archive`] | reading an archive | |
@@ -41,6 +42,7 @@ pub mod kafka;
 pub mod mak;
 pub mod meta;
 pub mod spool;
+pub mod status;
 pub mod store;
 pub mod supervisor;
 pub mod sys;

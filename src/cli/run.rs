@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Exit, config_error_text, end, say, warnings_text};
 use crate::config::{Config, ConfigError};
+use crate::status::Recorder;
 use crate::supervisor::{
     self, FleetSpec, Nice, Policy, Role, RoleSpec, RunUntil, SpecError, WorkerContext,
 };
@@ -66,6 +67,9 @@ fn work(role: Role, index: usize, given: WorkerContext<Arc<Config>>) -> u8 {
     let WorkerContext { settings, signals, until, reporter } = given;
     super::logging::set_level(settings.main.log_level);
     let exit_at_end = until == RunUntil::End;
-    let ctx = Context { config: settings, index, exit_at_end, signals, reporter };
+    let main = &settings.main;
+    let status =
+        Recorder::begin(&main.working_directory, main.instance.as_str(), &role.to_string(), index);
+    let ctx = Context { config: settings, index, exit_at_end, signals, reporter, status };
     worker::run(role, &ctx)
 }

@@ -33,6 +33,7 @@ pub mod quarantine;
 pub mod recovery;
 pub mod scan;
 pub mod stage;
+mod status_files;
 pub mod stops;
 pub mod takeover;
 pub mod tips;
@@ -60,7 +61,7 @@ impl Spool {
     /// removed again. Existing directories keep their permissions. An error is
     /// [`SpoolError::Unusable`]: exit code 73.
     pub fn open(root: &Path) -> Result<Self> {
-        let spool = Self { root: root.into() };
+        let spool = Self::at(root);
         for stage in Stage::ALL {
             let dir = spool.dir(stage);
             DirBuilder::new()
@@ -71,6 +72,13 @@ impl Spool {
             TempFile::create(&spool, stage, "probe").map_err(unusable)?;
         }
         Ok(spool)
+    }
+
+    /// The same without a look: for those who read, and make and change nothing. Its directories
+    /// may be missing.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.into() }
     }
 
     /// The working directory.

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod lock;
 pub mod notify;
 pub mod poll;
+pub mod process;
 pub mod random;
 pub mod signals;
 pub mod title;

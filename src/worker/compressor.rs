@@ -4,6 +4,7 @@
 //! written (full disk) is tried again. Any number of compressors may share a spool: the lock on
 //! a file says who packs it.
 
+use std::cell::RefCell;
 use std::io::BufWriter;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use crate::spool::error::IoExt;
 use crate::spool::stage::{Placed, Rotated};
 use crate::spool::watch::{Interest, Watch};
 use crate::spool::{FileName, Spool, SpoolError, Stage, Taken};
+use crate::status::model::{CompressorStatus, Current, Trouble};
+use crate::status::{WorkerStatus, now_ms};
 use crate::sys::signals::Stop;
 
 /// Packed bytes are collected to writes of this size.
@@ -23,7 +26,11 @@ const WRITE_BUFFER: usize = 256 << 10;
 /// Packs until told to stop; with 0 consumers and `--exit-at-end`, until nothing is left.
 pub(crate) fn run(ctx: &Context) -> Exit {
     match Compressor::open(ctx) {
-        Ok(mut compressor) => compressor.run(),
+        Ok(mut compressor) => {
+            let exit = compressor.run();
+            compressor.tell();
+            exit
+        }
         Err(exit) => exit,
     }
 }
@@ -34,6 +41,7 @@ struct Compressor<'a> {
     watch: Watch,
     packing: Packing,
     backoff: Backoff,
+    told: RefCell<CompressorStatus>,
 }
 
 /// What became of one file.
@@ -56,6 +64,7 @@ impl<'a> Compressor<'a> {
             watch,
             packing: Packing { level, mak: config.consumer.mak_version },
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
+            told: RefCell::default(),
         })
     }
 
@@ -67,6 +76,7 @@ impl<'a> Compressor<'a> {
             let wait = match self.pass() {
                 Ok(true) => {
                     self.backoff.reset();
+                    self.told.borrow_mut().trouble = None;
                     Duration::ZERO
                 }
                 Ok(false) if self.ctx.empties_spool() && self.is_done() => return Exit::DONE,
@@ -74,15 +84,44 @@ impl<'a> Compressor<'a> {
                 Ok(false) => self.ctx.config.compression.check_interval,
                 Err(error) => {
                     let wait = self.backoff.next();
+                    let trouble = &mut self.told.borrow_mut().trouble;
+                    Trouble::again(trouble, in_full(&error), wait);
                     log::error!("{}; trying again in {:.1} s", in_full(&error), wait.as_secs_f64());
                     wait
                 }
             };
-            if let Err(error) = self.watch.wait(wait, &[self.ctx.signals.as_fd()]) {
+            if let Err(error) = self.wait(wait) {
                 log::error!("{}", in_full(&error));
                 return Exit(error.exit_code());
             }
         }
+    }
+
+    /// Until something comes, or it is time for the next scan; meanwhile the status is kept fresh.
+    fn wait(&self, next_scan: Duration) -> Result<(), SpoolError> {
+        let until = Instant::now() + next_scan;
+        loop {
+            let now = Instant::now();
+            self.tell_if_due(now);
+            let left = until.saturating_duration_since(now);
+            let wait = left.min(self.ctx.status.due_in(now));
+            let woken = self.watch.wait(wait, &[self.ctx.signals.as_fd()])?;
+            if woken.changed || woken.ready.contains(&true) || wait == left {
+                return Ok(());
+            }
+        }
+    }
+
+    fn tell_if_due(&self, now: Instant) {
+        if self.ctx.status.is_due(now) {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        let told = self.told.borrow();
+        let fill = |status: &mut WorkerStatus| status.compressor = Some(told.clone());
+        self.ctx.status.record(self.ctx.phase(), fill);
     }
 
     fn is_done(&self) -> bool {
@@ -112,6 +151,15 @@ impl<'a> Compressor<'a> {
         let Taken::Ours(rotated) = Rotated::claim(&self.spool, name)? else {
             return Ok(Done::NotOurs);
         };
+        self.told.borrow_mut().current =
+            Some(Current { file: name.to_string(), since_ms: now_ms() });
+        self.tell_if_due(Instant::now());
+        let done = self.pack(name, rotated);
+        self.told.borrow_mut().current = None;
+        done
+    }
+
+    fn pack(&self, name: &FileName, rotated: Rotated) -> Result<Done, SpoolError> {
         let began = Instant::now();
         let bytes = super::map(rotated.file()).at("map", rotated.path())?;
         let mut packing = rotated.begin(self.packing.level.suffix())?;
@@ -124,18 +172,29 @@ impl<'a> Compressor<'a> {
                 drop(bytes);
                 let placed = packing.publish()?;
                 report(&placed, from, length, began);
+                self.count(from, length);
                 self.ctx.reporter.useful();
                 Ok(Done::Packed)
             }
             Err(PackError::Damaged(why)) => {
                 log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
                 packing.abandon().quarantine(&why)?;
+                self.told.borrow_mut().quarantined += 1;
                 Ok(Done::Packed)
             }
             Err(PackError::Write(error)) => {
                 Err(error).at("pack into", &self.spool.dir(Stage::Compressed))
             }
         }
+    }
+}
+
+impl Compressor<'_> {
+    fn count(&self, before: usize, packed: u64) {
+        let told = &mut *self.told.borrow_mut();
+        told.done.files += 1;
+        told.done.bytes += packed;
+        told.bytes_before += u64::try_from(before).unwrap_or(u64::MAX);
     }
 }
 

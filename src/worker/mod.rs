@@ -23,6 +23,8 @@ use memmap2::Mmap;
 
 use crate::config::Config;
 use crate::spool::SpoolError;
+use crate::status::Recorder;
+use crate::status::model::Phase;
 use crate::store::selftest::Failure;
 use crate::store::{self, Store, StoreError};
 use crate::supervisor::{Reporter, Role};
@@ -47,12 +49,19 @@ pub(crate) struct Context {
     pub(crate) signals: WorkerSignals,
     /// What the supervisor is told.
     pub(crate) reporter: Reporter,
+    /// What everybody else is told.
+    pub(crate) status: Recorder,
 }
 
 impl Context {
     /// Whether this worker is to leave when the spool is empty: nobody fills it.
     pub(crate) fn empties_spool(&self) -> bool {
         self.exit_at_end && self.config.consumer.processes == 0
+    }
+
+    /// What this worker does, for its status.
+    pub(crate) fn phase(&self) -> Phase {
+        if self.signals.stop() == Stop::No { Phase::Working } else { Phase::Draining }
     }
 
     /// Reads the signals; whether to stop.
@@ -107,6 +116,7 @@ pub(crate) fn run(role: Role, ctx: &Context) -> u8 {
         Role::Compressor => compressor::run(ctx),
         Role::Uploader => uploader::run(ctx),
     };
+    ctx.status.end(code);
     code
 }
 

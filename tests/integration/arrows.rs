@@ -17,6 +17,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("kafka", &["types"]),
     ("store", &["types", "meta"]),
     ("spool", &["types", "meta", "chain"]),
+    ("status", &["types", "sys", "spool"]),
     ("archive", &["types", "meta", "mak", "codec", "store"]),
     (
         "worker",
@@ -32,6 +33,7 @@ const MAP: &[(&str, &[&str])] = &[
             "kafka",
             "store",
             "spool",
+            "status",
             "archive",
         ],
     ),
@@ -49,6 +51,7 @@ const MAP: &[(&str, &[&str])] = &[
             "kafka",
             "store",
             "spool",
+            "status",
             "archive",
             "worker",
         ],

@@ -81,6 +81,7 @@ impl Loop<'_> {
             active.commit_done = Some(tip);
         }
         let read = self.draining.is_none() && !self.target_met(tp, next);
+        self.telling.found(tp, found);
         let behind = found.log_end.get().saturating_sub(next.get());
         log::info!("assigned {tp}: tip {tip}, reading from {next}, {behind} offsets behind");
         let start =

@@ -5,6 +5,7 @@
 //! A question is answered when the answer is certain; failures are asked again, slower each time.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::chain::{CommitNote, Position};
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
 use crate::meta::Identity;
 use crate::spool::{Spool, Stopped, tips};
+use crate::status::model::Trouble;
 use crate::store::StoreError;
 use crate::store::names::ChainId;
 use crate::types::{Isolation, Offset, Suffix, TopicName, TopicPartition};
@@ -23,6 +25,7 @@ use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
 use crate::worker::consumer::ASK;
 use crate::worker::consumer::genesis::Genesis;
+use crate::worker::consumer::telling::FindingTrouble;
 
 /// How many partitions are looked up in the store at once.
 const PARALLEL: usize = 16;
@@ -109,6 +112,7 @@ pub(crate) struct Finder {
     pub(crate) isolation: Isolation,
     pub(crate) suffix: Suffix,
     pub(crate) genesis: Genesis,
+    pub(crate) trouble: FindingTrouble,
 }
 
 impl Finder {
@@ -140,9 +144,15 @@ impl Finder {
                 question.due = question.due.max(again);
             }
             match attempted {
-                Ok(()) => backoff.reset(),
+                Ok(()) => {
+                    backoff.reset();
+                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                }
                 Err(error) => {
                     let wait = backoff.next();
+                    let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                    Trouble::again(&mut trouble, error.to_string(), wait);
+                    drop(trouble);
                     not_before = Instant::now() + wait;
                     log::warn!(
                         "can't find where {} partitions are to be read from: {error}; asking \

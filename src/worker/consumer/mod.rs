@@ -11,11 +11,13 @@
 //! | `rotate` | which files are due, and how they are closed |
 //! | `news` | tips that moved, wishes to go back, commits |
 //! | `targets` | `--exit-at-end`: what has to be reached |
+//! | `telling`, `ends` | what is said of all this to those who ask how it is |
 //!
 //! Only a tip is ever committed. Nothing here waits for the store.
 
 mod activate;
 mod batch;
+mod ends;
 mod finder;
 mod genesis;
 mod news;
@@ -24,6 +26,7 @@ mod rotate;
 mod sink;
 mod start;
 mod targets;
+mod telling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
@@ -46,6 +49,7 @@ use crate::types::{TopicName, TopicPartition};
 use finder::{Reply, Request};
 use owned::{Active, State};
 use targets::Targets;
+use telling::Telling;
 
 pub(crate) use start::run;
 
@@ -109,6 +113,7 @@ struct Loop<'a> {
     /// Why partitions stopped that have not gone on since, so that each is reported once.
     stopped: HashMap<TopicPartition, Stopped>,
     summary: Summary,
+    telling: Telling,
 }
 
 /// When what is looked at next.
@@ -147,6 +152,7 @@ impl Loop<'_> {
             }
         };
         self.park_all();
+        self.tell_now(Instant::now());
         drop(batch);
         if !self.consumer.close(ASK) {
             log::warn!("librdkafka took too long to leave the group; leaving without it");
@@ -227,6 +233,7 @@ impl Loop<'_> {
         let due = self.due(now);
         self.rotate(&due);
         self.commit();
+        self.tell(now);
         self.finished(now)
     }
 
@@ -431,6 +438,7 @@ impl Loop<'_> {
         let Room { used, free } = room;
         let levels = self.budget.levels(room);
         (self.usage, self.stop_at) = (used, levels.stop_at);
+        self.telling.by_disk = levels.by_disk;
         let flow = levels.flow(used, self.flow);
         if flow != self.flow {
             self.flow = flow;
@@ -550,6 +558,7 @@ impl Loop<'_> {
     }
 
     fn sum_up(&mut self) {
+        self.telling.summed_up(&self.summary);
         let Summary { records, bytes, files } = std::mem::take(&mut self.summary);
         if records > 0 {
             log::info!(

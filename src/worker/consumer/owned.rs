@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::sink::{Rotation, Sink, SinkError};
+use super::telling::Unarchived;
 use crate::chain::Position;
 use crate::chain::follow::Follower;
 use crate::mak::{FileHeader, Record, StartTime};
@@ -57,6 +58,8 @@ pub(crate) struct Active {
     /// The last tip that was handed to a commit, and the last that the broker confirmed.
     pub(crate) commit_sent: Option<Offset>,
     pub(crate) commit_done: Option<Offset>,
+    /// What was closed here and is not archived yet.
+    pub(crate) unarchived: Unarchived,
 }
 
 impl Active {
@@ -76,6 +79,7 @@ impl Active {
             covered_since: None,
             commit_sent: None,
             commit_done: None,
+            unarchived: Unarchived::new(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Active {
         sink.set_leader_epoch(self.leader_epoch);
         let rotation = sink.rotate(self.next, stamp)?;
         self.follower.rotated(self.next);
+        self.unarchived.push_back((self.next, rotation.oldest));
         self.covered_since = None;
         Ok(rotation)
     }

@@ -100,7 +100,7 @@ impl Loop<'_> {
             .map_err(SinkError::from)
             .and_then(|stamp| active.rotate(&self.spool, &stamp, Instant::now()));
         match rotated {
-            Ok(Rotation { range, records, bytes, placed }) => {
+            Ok(Rotation { range, records, bytes, placed, .. }) => {
                 self.summary.files += 1;
                 let kept = match placed {
                     Placed::Ours(_) => "",

@@ -94,6 +94,12 @@ impl Sink {
         self.file.len() + self.buffered_bytes()
     }
 
+    /// The lowest time of its records, in milliseconds since 1970.
+    pub(crate) fn oldest(&self) -> Option<i64> {
+        let times = [self.written.times, self.block.times()].into_iter().flatten();
+        times.map(|(oldest, _)| oldest).min()
+    }
+
     /// Bytes in memory.
     pub(crate) fn buffered_bytes(&self) -> u64 {
         if self.block.records() == 0 { 0 } else { self.block.len_bytes() as u64 }
@@ -168,8 +174,9 @@ impl Sink {
         self.file.append(&mut [IoSlice::new(&end)])?;
         let range = OffsetRange::new(self.start, next)?;
         let (records, bytes) = (self.written.records, self.file.len());
+        let oldest = self.oldest();
         let placed = self.file.rotate(range)?;
-        Ok(Rotation { range, records, bytes, placed })
+        Ok(Rotation { range, records, bytes, oldest, placed })
     }
 
     /// Drops the file.
@@ -185,5 +192,7 @@ pub(crate) struct Rotation {
     pub(crate) records: u64,
     /// Length of the file.
     pub(crate) bytes: u64,
+    /// The lowest time of its records.
+    pub(crate) oldest: Option<i64>,
     pub(crate) placed: Placed,
 }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::ends::EndsOf;
 use super::finder::Finder;
 use super::genesis::Genesis;
 use super::targets::Targets;
+use super::telling::{FindingTrouble, Telling};
 use super::{ASK, Loop, Summary, batch, fatal};
 use crate::config::{Config, OnTopicRecreated, Pattern};
 use crate::kafka::{Admin, ClientSettings, Consumer, ConsumerSettings, PatternSpec, Patterns};
@@ -130,7 +132,10 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         spool: spool.clone(),
         genesis: Genesis::new(config, patterns(config)?),
         config: ctx.config.clone(),
+        trouble: FindingTrouble::default(),
     };
+    let ends = EndsOf::start(consumer.admin(), config.consumer.isolation)?;
+    let telling = Telling::new(ends, rooms.trouble.clone());
     std::thread::Builder::new()
         .name("finder".to_owned())
         .spawn(move || find(rooms, &requests, &replies))
@@ -176,6 +181,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         targets,
         stopped: HashMap::new(),
         summary: Summary::default(),
+        telling,
     })
 }
 
@@ -186,6 +192,7 @@ struct Rooms {
     spool: Spool,
     genesis: Genesis,
     config: std::sync::Arc<Config>,
+    trouble: FindingTrouble,
 }
 
 fn find(
@@ -194,7 +201,7 @@ fn find(
     replies: &mpsc::Sender<super::finder::Reply>,
 ) {
     let Ok(runtime) = runtime() else { return };
-    let Rooms { admin, group, spool, genesis, config } = rooms;
+    let Rooms { admin, group, spool, genesis, config, trouble } = rooms;
     // Should it fail, it has said so, and the loop notices that nobody answers any more.
     let Ok(store) = runtime.block_on(archive::open(&config.archive.target)) else { return };
     let new_chains = config.consumer.on_topic_recreated == OnTopicRecreated::NewChain;
@@ -206,6 +213,7 @@ fn find(
         isolation: config.consumer.isolation,
         suffix: config.suffix(),
         genesis,
+        trouble,
     };
     finder.run(&runtime, requests, replies);
 }

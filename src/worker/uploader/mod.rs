@@ -5,6 +5,7 @@
 //! partition's lock. What to do with a file is `chain::publish`'s decision; `partition` carries it
 //! out. A store that fails is asked again, slower each time; the files wait in the spool.
 
+mod board;
 mod local;
 mod partition;
 
@@ -24,6 +25,7 @@ use super::{Context, Exit, archive, in_full};
 use crate::config::OnTopicRecreated;
 use crate::spool::watch::{self, Watch};
 use crate::spool::{FileName, Spool, SpoolError, SpoolPartition, Stage};
+use crate::status::WorkerStatus;
 use crate::sys::signals::Stop;
 use partition::{PartitionState, Shared, Turn};
 
@@ -38,7 +40,11 @@ pub(crate) fn run(ctx: &Context) -> Exit {
     };
     runtime.block_on(async {
         match Uploader::open(ctx).await {
-            Ok(mut uploader) => uploader.run().await,
+            Ok(mut uploader) => {
+                let exit = uploader.run().await;
+                uploader.tell();
+                exit
+            }
             Err(exit) => exit,
         }
     })
@@ -178,11 +184,34 @@ impl<'a> Uploader<'a> {
     }
 
     /// Until a partition is done, a file or a signal comes, or it is time for the next scan.
+    /// Meanwhile the status is kept fresh.
     async fn wait(&mut self, next_scan: Duration) {
+        let until = Instant::now() + next_scan;
+        loop {
+            let now = Instant::now();
+            if self.ctx.status.is_due(now) {
+                self.tell();
+            }
+            let left = until.saturating_duration_since(now);
+            let wait = left.min(self.ctx.status.due_in(now));
+            if self.wait_at_most(wait).await || wait == left {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let board = &self.shared.board;
+        let fill = |status: &mut WorkerStatus| status.uploader = Some(board.status());
+        self.ctx.status.record(self.ctx.phase(), fill);
+    }
+
+    /// Says whether anything came.
+    async fn wait_at_most(&mut self, time: Duration) -> bool {
         let woken = readable(self.watch.fd());
         let signal = readable(Some(self.ctx.signals.as_fd()));
         let outside = future::select(Box::pin(woken), Box::pin(signal));
-        let outside = tokio::time::timeout(next_scan, outside);
+        let outside = tokio::time::timeout(time, outside);
         let done = async {
             match self.busy.next().await {
                 Some(done) => done,
@@ -192,7 +221,8 @@ impl<'a> Uploader<'a> {
         // Work under way comes first, or a busy spool would starve it.
         let finished = match future::select(Box::pin(done), Box::pin(outside)).await {
             Either::Left((done, _)) => Some(done),
-            Either::Right(_) => None,
+            Either::Right((Err(_), _)) => return false,
+            Either::Right((Ok(_), _)) => None,
         };
         if let Some((partition, state)) = finished {
             self.states.insert(partition, Some(state));
@@ -204,6 +234,7 @@ impl<'a> Uploader<'a> {
                 }
             }
         }
+        true
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::board::Board;
 use super::local::LocalObject;
 use crate::chain::Stop;
 use crate::chain::locate::{Hints, Outcome};
@@ -20,6 +21,8 @@ use crate::spool::tips::{self, TipFile};
 use crate::spool::{
     FileName, PartitionLock, Spool, SpoolError, SpoolPartition, StopKind, Stopped, Taken, stops,
 };
+use crate::status::model::Published;
+use crate::status::now_ms;
 use crate::store::names::ChainId;
 use crate::store::{StoreError, selftest};
 use crate::supervisor::Reporter;
@@ -48,6 +51,7 @@ pub(super) struct Shared {
     level: Level,
     publish_deadline: Duration,
     reporter: Reporter,
+    pub(super) board: Board,
 }
 
 impl Shared {
@@ -61,6 +65,7 @@ impl Shared {
             level: level(config)?,
             reporter: ctx.reporter.clone(),
             publish_deadline: config.archive.publish_deadline,
+            board: Board::default(),
         })
     }
 }
@@ -205,6 +210,7 @@ impl Turn {
         match self.files().await {
             Ok(Ended::Through) => {
                 self.state.standing = Standing::Fine;
+                self.shared.board.is_fine(&self.partition);
                 self.state.backoff.reset();
                 self.state.retry_at = None;
             }
@@ -214,7 +220,10 @@ impl Turn {
             }
             Ok(Ended::Hole) => {
                 self.state.standing = Standing::Stuck;
-                self.state.retry_at = Some(Instant::now() + self.state.backoff.next());
+                let wait = self.state.backoff.next();
+                self.state.retry_at = Some(Instant::now() + wait);
+                let why = "files before these are missing in the spool; they are read again";
+                self.shared.board.failed(&self.partition, why.to_owned(), wait);
             }
             Err(error) => self.failed(&error).await,
         }
@@ -239,6 +248,7 @@ impl Turn {
         self.state.standing = Standing::Fine;
         let wait = self.state.backoff.next();
         self.state.retry_at = Some(Instant::now() + wait);
+        self.shared.board.failed(&self.partition, in_full(error), wait);
         log::warn!(
             "{}: not published: {}; trying again in {:.1} s",
             self.name(),
@@ -272,6 +282,8 @@ impl Turn {
                 note.way_out.join(", or ")
             );
         }
+        let what = format!("stopped: {}", note.reason);
+        self.shared.board.failed(&self.partition, what, STOPPED_WAIT);
         self.state.noted = true;
         if let Err(error) = stops::write(&self.shared.spool, note) {
             log::warn!("{}: {}", current.name, in_full(&error));
@@ -320,6 +332,7 @@ impl Turn {
                 Err((claim, why)) => {
                     log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
                     claim.quarantine(&why)?;
+                    self.shared.board.quarantined();
                     return Ok(Ended::Through);
                 }
             };
@@ -387,6 +400,17 @@ impl Turn {
                     chain.object(local.meta.range.start(), local.suffix()),
                 );
                 self.shared.reporter.useful();
+                let took = began.elapsed().as_millis();
+                let object = Published {
+                    object: chain.object(local.meta.range.start(), local.suffix()).to_string(),
+                    start: local.meta.range.start(),
+                    next: local.meta.range.next(),
+                    records: Some(local.meta.records),
+                    bytes: u64::try_from(local.len()).unwrap_or(u64::MAX),
+                    at_ms: now_ms(),
+                    took_ms: u64::try_from(took).ok(),
+                };
+                self.shared.board.published(&self.partition, object);
                 self.part_with(lock, local)?;
                 self.lift_stop()?;
                 Ok(Next::File)
