@@ -28,6 +28,7 @@ from instances import LIBFAKETIME, Instance, Spool, small_disks_work
 from store import StoreProxy
 
 PARTITIONS = 4
+SPOOL_MAX, MEMORY_MAX = 48 << 20, 256 << 20
 # For each partition its brokers; the shaky topic is never on the controller's broker.
 REPLICAS = {
     STEADY: [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2]],
@@ -49,8 +50,8 @@ class World:
         self.log_lock = threading.Lock()
         self.log = open(directory / "faults.log", "w")
         self.done, self.skipped = collections.Counter(), collections.Counter()
-        self.truncated, self.deletions, self.lives = set(), {}, 0
-        self.samples = []
+        self.deletions, self.lives = {}, 0
+        self.samples, self.peaks = [], {"spool": 0, "memory": 0}
         self.topics = {STEADY: PARTITIONS, PHOENIX: 1}
         if not options.ci:
             self.topics[SHAKY] = 1
@@ -79,8 +80,8 @@ class World:
 
     def settings(self):
         return {
-            "main": {"shutdown_timeout": "20s", "spool_max_bytes": "48MiB",
-                     "memory_max_bytes": "256MiB"},
+            "main": {"shutdown_timeout": "20s", "spool_max_bytes": str(SPOOL_MAX),
+                     "memory_max_bytes": str(MEMORY_MAX)},
             "consumer": {"kafka_bootstrap": self.kafka.bootstrap, "kafka_consumer_group": GROUP,
                          "topic_whitelist": ",".join(self.topics), "max_age_seconds": "2",
                          "max_file_bytes": "4MiB", "on_topic_recreated": "new_chain"},
@@ -116,6 +117,10 @@ class World:
                 for topic, partition, offset, metadata in self.committed():
                     if metadata:
                         self.samples.append((time.time(), topic, partition, offset))
+            for spool in self.spools:
+                self.peaks["spool"] = max(self.peaks["spool"], spool.bytes())
+            for instance in self.instances:
+                self.peaks["memory"] = max(self.peaks["memory"], instance.memory())
 
     def partitions(self):
         return [(topic, number) for topic, count in self.topics.items() for number in range(count)]
@@ -197,7 +202,8 @@ class World:
         logs = [(topic, number, self.client.stubborn("log", topic=topic, partition=number))
                 for topic, number in self.partitions()]
         facts = {"logs": logs, "committed": self.committed(), "samples": self.samples,
-                 "truncated": sorted(self.truncated),
+                 # Whatever makes its follower fall behind and its leader die may truncate it.
+                 "truncated": [SHAKY],
                  "deleted": [(*place, below) for place, below in self.deletions.items()]}
         self.client.close()
         (self.directory / "facts.json").write_text(json.dumps(facts))
@@ -223,6 +229,7 @@ def report(world, planned, produced, codes, complaints, figures):
         "faults": sum(world.done.values()), "planned": len(planned),
         "not_possible": dict(world.skipped), "by_kind": dict(sorted(world.done.items())),
         "store_hits": dict(sorted(world.store_proxy.hits.items())),
+        **{f"peak_{what}_mib": peak >> 20 for what, peak in world.peaks.items()},
         "produced": produced["acknowledged"], **figures, "gaps": len(gaps),
         "exits": {str(code): count for code, count in sorted(exits.items())},
         "exit_at_end": codes, "verdict": "wrong" if complaints else "right",
@@ -230,7 +237,8 @@ def report(world, planned, produced, codes, complaints, figures):
     print(f"seed {options.seed}: {line['faults']} faults, {line['produced']} records acknowledged, "
           f"{figures['records']} archived in {figures['files']} files of {figures['chains']} chains")
     print("faults: " + ", ".join(f"{kind} {count}" for kind, count in line["by_kind"].items()))
-    print(f"requests spoilt: {line['store_hits']}; supervisors ended: {line['exits']}")
+    print(f"requests spoilt: {line['store_hits']}; supervisors ended: {line['exits']}; "
+          f"at most {line['peak_spool_mib']} MiB of spool, {line['peak_memory_mib']} of memory")
     for gap in gaps:
         print(f"gap {gap}")
     for instance in world.instances:
@@ -252,6 +260,7 @@ def main():
                         help="from 3 on, the last two share a spool")
     parser.add_argument("--every", type=float, default=4, help="seconds from fault to fault")
     parser.add_argument("--rate", type=int, default=2000, help="records a second")
+    parser.add_argument("--only", default="", metavar="KIND,KIND", help="no other faults")
     parser.add_argument("--ledger", type=pathlib.Path, help="a file to append the figures to")
     parser.add_argument("--keep", action="store_true", help="keep all files of a good run, too")
     parser.add_argument("--plan", action="store_true", help="print the plan, and do nothing")
@@ -266,7 +275,7 @@ def main():
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     shape = plan.Shape(options.instances, PARTITIONS, small_disks_work(directory),
-                       bool(LIBFAKETIME), options.ci)
+                       bool(LIBFAKETIME), options.ci, tuple(filter(None, options.only.split(","))))
     seconds = options.minutes * 60
     planned = plan.make(options.seed, seconds, options.every, shape)
     if options.plan:
@@ -285,6 +294,9 @@ def main():
     complaints, figures = oracle.judge(world.archive, directory)
     if codes[-1] != 0:
         complaints.append(f"kafkatos3 -e ended with {codes}")
+    for what, most in [("spool", SPOOL_MAX), ("memory", MEMORY_MAX)]:
+        if world.peaks[what] > most:
+            complaints.append(f"{world.peaks[what]} bytes of {what}, but {most} are allowed")
     report(world, planned, produced, codes, complaints, figures)
     if not complaints and not options.keep:
         shutil.rmtree(directory)

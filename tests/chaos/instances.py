@@ -40,6 +40,16 @@ class Spool:
                            check=True)
         self.path.mkdir()
 
+    def bytes(self):
+        """What the files on their way take; one that is seen twice while it moves counts once."""
+        sizes = {}
+        for stage in ["inprogress", "rotated", "compressed"]:
+            for path in self.path.glob(f"{stage}/*"):
+                with contextlib.suppress(OSError):
+                    stat = path.stat()
+                    sizes[stat.st_ino] = stat.st_size
+        return sum(sizes.values())
+
     def lose(self):
         shutil.rmtree(self.path)
         self.path.mkdir()
@@ -168,6 +178,17 @@ class Instance:
                 return [self.process.pid]
             return [pid for pid, title in servers.children(self.process.pid)
                     if title.startswith(TITLES[role])]
+
+    def memory(self):
+        """Bytes of all its processes, shared pages counted once."""
+        total = 0
+        for role in ["supervisor", *TITLES]:
+            for pid in self.processes(role):
+                with contextlib.suppress(OSError):
+                    for line in open(f"/proc/{pid}/smaps_rollup"):
+                        if line.startswith("Pss:"):
+                            total += int(line.split()[1]) << 10
+        return total
 
     def reload(self):
         for pid in self.processes("supervisor"):

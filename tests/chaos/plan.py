@@ -29,6 +29,8 @@ class Shape:
     clock: bool = True
     # Leaves out what takes long to recover from, for a run of two minutes.
     brief: bool = False
+    # Only these kinds, if any are named.
+    only: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ KINDS = {
     "cut_all_clients": Kind(1, (1, 10), "brokers"),
     "cut_brokers": Kind(2, (2, 8), "brokers", one_of(broker=BROKERS)),
     "slow_clients": Kind(2, (2, 10), "brokers", one_of(broker=BROKERS, ms=[200, 1500])),
-    "unclean_election": Kind(1, (4, 6), "brokers", slow=True),
+    "unclean_election": Kind(2, (4, 6), "brokers", slow=True),
     "delete_records": Kind(3, (0, 0), "delete", partition),
     "recreate": Kind(1.5, (0, 2), "recreate"),
     "group_deleted": Kind(0.7, (7, 9), "instances", slow=True),
@@ -114,7 +116,8 @@ def usable(shape):
         del kinds["disk_full"]
     if not shape.clock:
         del kinds["clock"]
-    return {name: kind for name, kind in kinds.items() if not (shape.brief and kind.slow)}
+    return {name: kind for name, kind in kinds.items()
+            if not (shape.brief and kind.slow) and (name in shape.only or not shape.only)}
 
 
 def claims(kind, instance, shape):
