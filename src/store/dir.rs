@@ -8,8 +8,8 @@
 //! since whoever made it may have died before.
 //!
 //! Metadata is not kept beside a file: it stands in the container's trailer, and a
-//! [`MetaReader`] finds it there. `head` syncs the folder of what it finds, so that what somebody
-//! else linked a moment ago is durable before a caller builds on it.
+//! [`MetaReader`] finds it there. `head` and `get` sync the folder of what they find, so that what
+//! somebody else linked a moment ago is durable before a caller builds on it.
 //!
 //! All calls block; see the module's head.
 
@@ -297,8 +297,9 @@ impl Store for DirStore {
 
     async fn get(&self, name: &Name) -> Result<Option<Bytes>, StoreError> {
         let Some((file, metadata)) = self.open_file(name)? else { return Ok(None) };
-        let read = read_at(&file, 0..metadata.len());
-        read.map(Some).map_err(self.error(name, "can't read it"))
+        let bytes = read_at(&file, 0..metadata.len()).map_err(self.error(name, "can't read it"))?;
+        self.confirm(&self.path(name)).map_err(self.error(name, "can't sync its folder"))?;
+        Ok(Some(bytes))
     }
 
     async fn get_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, StoreError> {

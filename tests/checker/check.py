@@ -161,7 +161,8 @@ class Chain:
             name = NAME.fullmatch(path.name)
             if name:
                 found.append((int(name[1]), path))
-            elif path.name != "chain.json":
+            # What a power loss left of a directory archive's writer is no object of the archive.
+            elif path.name != "chain.json" and not path.name.startswith(".tmp-"):
                 self.complain(f"holds {path.name}, which is no part of a chain")
         return sorted(found)
 

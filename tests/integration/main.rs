@@ -12,6 +12,7 @@ mod errors;
 mod kafka_client;
 mod kills;
 mod parse;
+mod power_loss;
 mod ranges;
 mod rare;
 mod stores;

@@ -111,6 +111,11 @@ impl Site {
         self.set("archive", "url", format!("file://{}", self.archive.display()));
     }
 
+    /// Where the archive lies on the disk.
+    pub(crate) fn archive_path(&self) -> &Path {
+        &self.archive
+    }
+
     /// Creates a topic of this site, to be archived; gives its full name.
     pub(crate) fn topic(
         &mut self,
@@ -198,14 +203,36 @@ impl Site {
         self.start_to_end().wait()
     }
 
+    /// Runs it with `-e` together with `others` under strace until all have ended well, and gives
+    /// what strace wrote of the system calls `calls`.
+    #[track_caller]
+    pub(crate) fn run_to_end_traced(&self, others: &[&Self], calls: &str) -> String {
+        let trace = self.dir.join(format!("run-{}.strace", self.runs.borrow()));
+        let all = "program=$1; shift; for config; do \"$program\" -e \"$config\" & ids=\"$ids $!\"; done; \
+                   for id in $ids; do wait $id || exit; done";
+        let mut command = Command::new("strace");
+        command.args(["-f", "-y", "-xx", "-s", "100000000", "-e", &format!("trace={calls}"), "-o"]);
+        command.arg(&trace).args(["sh", "-c", all, "sh"]).arg(env!("CARGO_BIN_EXE_kafkatos3"));
+        for site in std::iter::once(&self).chain(others) {
+            fs::create_dir_all(site.spool()).expect("create the spool");
+            command.arg(site.write_config());
+        }
+        self.run_command(&mut command).wait().expect(0);
+        fs::read_to_string(trace).expect("the trace")
+    }
+
     fn start_with(&self, arguments: &[&str]) -> Running {
         fs::create_dir_all(self.spool()).expect("create the spool");
-        let config = self.write_config();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
+        command.args(arguments).arg(self.write_config());
+        self.run_command(&mut command)
+    }
+
+    fn run_command(&self, command: &mut Command) -> Running {
         *self.runs.borrow_mut() += 1;
         let log = self.dir.join(format!("run-{}.log", self.runs.borrow()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
-        command.args(arguments).arg(&config).env_remove("AWS_PROFILE");
-        Running::new(start(&mut command, &log), log, self.spool())
+        command.env_remove("AWS_PROFILE");
+        Running::new(start(command, &log), log, self.spool())
     }
 
     fn config_text(&self) -> String {
