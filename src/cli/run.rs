@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{Exit, config_error_text, end, say, warnings_text};
-use crate::config::{Config, ConfigError};
+use crate::config::{Changes, Config, ConfigError, Loaded, Texts, Uptake};
 use crate::status::Recorder;
 use crate::supervisor::{
-    self, FleetSpec, Nice, Policy, Role, RoleSpec, RunUntil, SpecError, WorkerContext,
+    self, Comparison, FleetSpec, Nice, Policy, Role, RoleSpec, RunUntil, Settings, SpecError,
+    WorkerContext,
 };
-use crate::worker::{self, Context};
+use crate::worker::{self, Context, InForce};
 
 /// How to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,18 +39,49 @@ pub(super) fn run(path: &Path, options: RunOptions) -> ExitCode {
     supervisor::run(|| read_spec(path), &options, work)
 }
 
-fn read_spec(path: &Path) -> Result<FleetSpec<Arc<Config>>, SpecError> {
+/// A configuration that is fit for use.
+#[derive(Clone)]
+struct Checked {
+    config: Arc<Config>,
+    /// For workers that run already.
+    texts: Arc<Texts>,
+}
+
+impl Settings for Checked {
+    fn compare(&self, new: &Self) -> Comparison {
+        let Changes { settings, uptakes } = self.config.changes(&new.config);
+        let of = |wanted| {
+            Role::ALL.into_iter().filter(move |role| worker::uptake(*role, uptakes) == wanted)
+        };
+        Comparison {
+            changes: settings.iter().map(ToString::to_string).collect(),
+            live: of(Uptake::Live).collect(),
+            replace: of(Uptake::Replace).collect(),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.texts.to_bytes()
+    }
+
+    fn in_force(&self) {
+        adopt_logging(&self.config);
+    }
+}
+
+fn adopt_logging(config: &Config) {
+    super::logging::set_level(config.main.log_level);
+}
+
+fn read_spec(path: &Path) -> Result<FleetSpec<Checked>, SpecError> {
     let refused = |error: ConfigError| SpecError {
         code: Exit::of_config(&error).code(),
         message: config_error_text(&error).trim_end().to_owned(),
     };
-    let config = Arc::new(Config::load(path).map_err(refused)?.config);
-    let role = |role, count: u16, nice| RoleSpec {
-        role,
-        count: count.into(),
-        nice: Nice::new(nice),
-        settings: config.clone(),
-    };
+    let Loaded { config, texts, warnings: _ } = Config::load(path).map_err(refused)?;
+    worker::refuse(&config).map_err(|why| SpecError { code: Exit::Config.code(), message: why })?;
+    let role =
+        |role, count: u16, nice| RoleSpec { role, count: count.into(), nice: Nice::new(nice) };
     let roles = vec![
         role(Role::Consumer, config.consumer.processes, config.consumer.nice_level),
         role(Role::Compressor, config.compression.workers, config.compression.nice_level),
@@ -59,17 +91,18 @@ fn read_spec(path: &Path) -> Result<FleetSpec<Arc<Config>>, SpecError> {
         working_directory: config.main.working_directory.clone(),
         instance: config.main.instance.to_string(),
         shutdown_timeout: config.main.shutdown_timeout,
+        settings: Checked { config: Arc::new(config), texts: Arc::new(texts) },
         roles,
     })
 }
 
-fn work(role: Role, index: usize, given: WorkerContext<Arc<Config>>) -> u8 {
-    let WorkerContext { settings, signals, until, reporter } = given;
-    super::logging::set_level(settings.main.log_level);
+fn work(role: Role, index: usize, given: WorkerContext<Checked>) -> u8 {
+    let WorkerContext { settings, updates, signals, until, reporter } = given;
+    let Checked { config, texts: _ } = settings;
     let exit_at_end = until == RunUntil::End;
-    let main = &settings.main;
+    let main = &config.main;
     let status =
         Recorder::begin(&main.working_directory, main.instance.as_str(), &role.to_string(), index);
-    let ctx = Context { config: settings, index, exit_at_end, signals, reporter, status };
-    worker::run(role, &ctx)
+    let in_force = InForce::new(config, updates, adopt_logging);
+    worker::run(&Context { role, in_force, index, exit_at_end, signals, reporter, status })
 }

@@ -8,6 +8,7 @@
 //! its problems at once, each with section, key and line where known; no input makes the loader
 //! panic; no secret is in an error, a warning or a debug print.
 
+mod changes;
 mod finding;
 mod ini;
 mod keys;
@@ -17,6 +18,7 @@ mod raw;
 mod redacted;
 mod resolve;
 mod secret;
+mod texts;
 mod typed;
 mod units;
 mod validate;
@@ -26,9 +28,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use changes::{Change, Changes, Uptake, Uptakes};
 pub use finding::{Finding, Place};
 pub use patterns::{Pattern, TopicPatterns};
 pub use secret::{REDACTED, Secret};
+pub use texts::Texts;
 pub use typed::{
     Archive, ArchiveTarget, Codec, Compression, Config, Consumer, InstanceName, KafkaProperties,
     LogLevel, Main, MakVersion, OffsetReset, OnGap, OnTopicRecreated, S3Target, Sse, Tag, Upload,
@@ -84,6 +88,8 @@ impl fmt::Display for Listed<'_> {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// What it was made of.
+    pub texts: Texts,
     /// What works, but not as it seems.
     pub warnings: Vec<Finding>,
 }
@@ -127,14 +133,18 @@ fn parse(bytes: &[u8], around: &dyn Surroundings) -> Result<Loaded, Findings> {
     let config = parse_into(bytes, around, &mut findings);
     findings.sort();
     match config {
-        Some(config) if findings.problems.is_empty() => {
-            Ok(Loaded { config, warnings: findings.warnings })
+        Some((config, texts)) if findings.problems.is_empty() => {
+            Ok(Loaded { config, texts, warnings: findings.warnings })
         }
         _ => Err(findings),
     }
 }
 
-fn parse_into(bytes: &[u8], around: &dyn Surroundings, findings: &mut Findings) -> Option<Config> {
+fn parse_into(
+    bytes: &[u8],
+    around: &dyn Surroundings,
+    findings: &mut Findings,
+) -> Option<(Config, Texts)> {
     let text = text_of(bytes).map_err(|problem| findings.problems.push(problem)).ok()?;
     let items = ini::scan(text, findings);
     let resolved = resolve::resolve(items, around, findings);
@@ -143,8 +153,12 @@ fn parse_into(bytes: &[u8], around: &dyn Surroundings, findings: &mut Findings) 
         findings.problems.push(Finding::new(Place::default(), "can't be taken apart", ""));
         return None;
     };
-    let host = Host { name: around.host_name(), current_directory: around.current_directory() };
-    validate::validate(&raw, &origins, &host, findings)
+    let config = validate::validate(&raw, &origins, &host(around), findings)?;
+    Some((config, Texts::new(raw)))
+}
+
+fn host(around: &dyn Surroundings) -> Host {
+    Host { name: around.host_name(), current_directory: around.current_directory() }
 }
 
 fn text_of(bytes: &[u8]) -> Result<&str, Finding> {

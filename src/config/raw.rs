@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use config::{Map, Source, Value, ValueKind};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::keys::Section;
 use super::resolve::Resolved;
@@ -15,7 +15,7 @@ use super::resolve::Resolved;
 type Table = BTreeMap<String, String>;
 
 /// The serde mirror of the file.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
     main: Table,

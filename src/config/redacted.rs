@@ -8,6 +8,12 @@ use super::secret::REDACTED;
 use super::typed::{ArchiveTarget, Config, S3Target};
 use super::units::show_time;
 
+/// The value of `key`, for people; empty where it does not apply.
+pub(super) fn setting(config: &Config, key: Key) -> String {
+    let found = config.settings().into_iter().find(|(other, _)| *other == key);
+    found.map(|(_, value)| value).unwrap_or_default()
+}
+
 impl Config {
     /// One line for each setting, `[section] key = value`, with `***` for secrets.
     pub fn redacted(&self) -> impl fmt::Display + '_ {

@@ -413,6 +413,21 @@ impl Consumer {
         }
     }
 
+    /// Leaves the group for good, also as a static member, who would stay by [`Consumer::close`]
+    /// alone. Returns false if that did not come to an end in time.
+    pub fn resign(&mut self, timeout: Duration) -> Result<bool, KafkaError> {
+        let deadline = Instant::now() + timeout;
+        self.subscribe(&[])?;
+        while self.client.is_member() {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            // The group is left when the revocation has been answered.
+            self.events(Duration::from_millis(20))?;
+        }
+        Ok(true)
+    }
+
     /// Leaves the group and ends the client. Returns false if that did not come to an end in
     /// time; threads of the library are then still there, and the process should exit. Batches,
     /// [`Admin`]s and [`GroupLookup`]s of this consumer keep the client, but not the membership.

@@ -52,6 +52,18 @@ pub(super) enum Note {
         /// Which one.
         slot: SlotId,
     },
+    /// The workers of a role go on with new settings.
+    TakingUp {
+        /// Which role.
+        role: Role,
+    },
+    /// Some workers of a role are not wanted any more.
+    Shrinking {
+        /// Which role.
+        role: Role,
+        /// How many stay.
+        count: usize,
+    },
     /// The workers of a role are told to stop, to be forked again with new settings.
     Replacing {
         /// Which role.
@@ -64,7 +76,10 @@ impl Note {
     #[must_use]
     pub(super) const fn level(self) -> log::Level {
         match self {
-            Self::Ended { .. } | Self::Replacing { .. } => log::Level::Info,
+            Self::Ended { .. }
+            | Self::TakingUp { .. }
+            | Self::Shrinking { .. }
+            | Self::Replacing { .. } => log::Level::Info,
             Self::Restarting { .. } | Self::Incomplete { .. } | Self::Overdue { .. } => {
                 log::Level::Warn
             }
@@ -99,7 +114,11 @@ impl fmt::Display for Note {
             ),
             Self::Overdue { slot } => write!(f, "{slot} takes too long to stop and is killed"),
             Self::Replacing { role } => {
-                write!(f, "the {role}s' settings changed: replacing these workers")
+                write!(f, "the {role}s can't take this up as they run: replacing them")
+            }
+            Self::TakingUp { role } => write!(f, "the {role}s take this up as they run"),
+            Self::Shrinking { role, count } => {
+                write!(f, "{count} {role}s stay: the others drain and leave")
             }
         }
     }

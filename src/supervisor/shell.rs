@@ -5,10 +5,13 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use super::fleet::{Action, Event, Fleet, Outcome, Plan, Wanted};
+use super::handover::Handover;
 use super::note::Note;
 use super::report::{Report, Reports};
 use super::slot::{Role, SlotId, WorkerExit, exit};
-use super::{FleetSpec, RoleSpec, RunOptions, RunUntil, SpecError, WorkerContext};
+use super::{
+    Comparison, FleetSpec, RoleSpec, RunOptions, RunUntil, Settings, SpecError, WorkerContext,
+};
 use crate::sys::SysError;
 use crate::sys::child::{Child, ProcessId, reap};
 use crate::sys::fork::{ChildPlan, fork};
@@ -21,16 +24,24 @@ use crate::sys::signals::{Signal, Signals, WorkerSignals};
 pub(super) trait Main<S>: Fn(Role, usize, WorkerContext<S>) -> u8 {}
 impl<S, F: Fn(Role, usize, WorkerContext<S>) -> u8> Main<S> for F {}
 
+/// How often the workers of a role were to be replaced, and to take up what is new.
+#[derive(Debug, Clone, Copy, Default)]
+struct Version {
+    replaced: u64,
+    live: u64,
+}
+
 /// The supervisor at work.
 pub(super) struct Shell<S, R, W> {
     spec: FleetSpec<S>,
     read_spec: R,
     worker_main: W,
     fleet: Fleet,
-    versions: BTreeMap<Role, u64>,
+    versions: BTreeMap<Role, Version>,
     children: BTreeMap<ProcessId, (SlotId, Child)>,
     signals: Signals,
     reports: Reports,
+    handover: Handover,
     notifier: Notifier,
     started: Instant,
     alive_due: Option<Instant>,
@@ -42,7 +53,7 @@ pub(super) struct Shell<S, R, W> {
 
 impl<S, R, W> Shell<S, R, W>
 where
-    S: Clone + PartialEq,
+    S: Settings,
     R: Fn() -> Result<FleetSpec<S>, SpecError>,
     W: Main<S>,
 {
@@ -56,6 +67,8 @@ where
     ) -> Result<Self, SysError> {
         let reports = Reports::open()
             .map_err(|source| SysError::Call { what: "making a pipe for reports", source })?;
+        let handover = Handover::open()
+            .map_err(|source| SysError::Call { what: "making a file in memory", source })?;
         let versions = BTreeMap::new();
         let fleet = Fleet::new(plan(&spec, &versions), options.policy, options.exit_at_end);
         Ok(Self {
@@ -67,6 +80,7 @@ where
             children: BTreeMap::new(),
             signals,
             reports,
+            handover,
             notifier: Notifier::from_environment(),
             started: Instant::now(),
             alive_due: None,
@@ -175,7 +189,7 @@ where
     fn fork(&mut self, slot: SlotId) -> Result<(), ()> {
         let role = self.spec.role(slot.role).ok_or(())?;
         let plan = ChildPlan { label: &slot.role.label(slot.index), nice: role.nice };
-        let child = fork(&plan, || self.be_worker(slot, role)).map_err(|error| {
+        let child = fork(&plan, || self.be_worker(slot)).map_err(|error| {
             log::error!("{slot} cannot be started: {}", error.in_full());
         })?;
         log::info!("{slot} runs as process {}", child.pid());
@@ -184,7 +198,7 @@ where
     }
 
     /// In the child.
-    fn be_worker(&self, slot: SlotId, role: &RoleSpec<S>) -> u8 {
+    fn be_worker(&self, slot: SlotId) -> u8 {
         let signals = match WorkerSignals::open() {
             Ok(signals) => signals,
             Err(error) => {
@@ -195,7 +209,9 @@ where
         let by_itself = self.fleet.leaves_by_itself(slot.role);
         let until = if by_itself { RunUntil::End } else { RunUntil::Told };
         let reporter = self.reports.reporter();
-        let context = WorkerContext { settings: role.settings.clone(), signals, until, reporter };
+        let settings = self.spec.settings.clone();
+        let updates = self.handover.updates();
+        let context = WorkerContext { settings, updates, signals, until, reporter };
         (self.worker_main)(slot.role, slot.index, context)
     }
 
@@ -213,13 +229,29 @@ where
     }
 
     fn adopt(&mut self, new: FleetSpec<S>) {
+        let Comparison { changes, mut live, mut replace } =
+            self.spec.settings.compare(&new.settings);
+        match changes.as_slice() {
+            [] => log::info!("the configuration has been read again: nothing changed"),
+            changes => {
+                log::info!("the configuration has been read again: {}", changes.join("; "));
+            }
+        }
+        if let Err(error) = self.handover.put(&new.settings.to_bytes()) {
+            log::error!("running workers can't be handed the new settings: {error}");
+            replace.append(&mut live);
+        }
         for role in Role::ALL {
-            if !self.spec.same_settings(&new, role) {
-                *self.versions.entry(role).or_default() += 1;
+            let nice = |spec: &FleetSpec<S>| spec.role(role).map(|role| role.nice);
+            let version = self.versions.entry(role).or_default();
+            if replace.contains(&role) || nice(&self.spec) != nice(&new) {
+                version.replaced += 1;
+            } else if live.contains(&role) {
+                version.live += 1;
             }
         }
         self.spec = new;
-        log::info!("the configuration has been read again");
+        self.spec.settings.in_force();
         self.give(Event::Reload(plan(&self.spec, &self.versions)));
     }
 
@@ -244,10 +276,10 @@ fn say(note: Note) {
     log::log!(note.level(), "{note}");
 }
 
-fn plan<S>(spec: &FleetSpec<S>, versions: &BTreeMap<Role, u64>) -> Plan {
-    let wanted = |role: &RoleSpec<S>| {
-        let version = versions.get(&role.role).copied().unwrap_or_default();
-        (role.role, Wanted { count: role.count, version })
+fn plan<S>(spec: &FleetSpec<S>, versions: &BTreeMap<Role, Version>) -> Plan {
+    let wanted = |role: &RoleSpec| {
+        let Version { replaced, live } = versions.get(&role.role).copied().unwrap_or_default();
+        (role.role, Wanted { count: role.count, version: replaced, revision: live })
     };
     let roles = spec.roles.iter().map(wanted).collect();
     Plan { roles, shutdown_timeout: spec.shutdown_timeout }

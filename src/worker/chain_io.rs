@@ -36,6 +36,11 @@ impl ChainIo {
         Self { store, new_chains }
     }
 
+    /// The same store under another rule for recreated topics.
+    pub(crate) fn with_new_chains(&self, new_chains: bool) -> Self {
+        Self { store: Arc::clone(&self.store), new_chains }
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
     }

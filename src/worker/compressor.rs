@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::io::BufWriter;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::pack::{PackError, Packing, level, pack};
 use super::{Context, Exit, in_full};
+use crate::config::Config;
 use crate::spool::error::IoExt;
 use crate::spool::stage::{Placed, Rotated};
 use crate::spool::watch::{Interest, Watch};
@@ -39,6 +41,7 @@ struct Compressor<'a> {
     ctx: &'a Context,
     spool: Spool,
     watch: Watch,
+    config: Arc<Config>,
     packing: Packing,
     backoff: Backoff,
     told: RefCell<CompressorStatus>,
@@ -53,8 +56,8 @@ enum Done {
 
 impl<'a> Compressor<'a> {
     fn open(ctx: &'a Context) -> Result<Self, Exit> {
-        let config = &ctx.config;
-        let level = level(config)?;
+        let config = ctx.config();
+        let packing = packing(&config)?;
         let spool = Spool::open(&config.main.working_directory).map_err(Exit::spool)?;
         let watch = Watch::new(&spool, &[Interest::Arrivals(Stage::Rotated)]);
         ctx.reporter.up();
@@ -62,7 +65,8 @@ impl<'a> Compressor<'a> {
             ctx,
             spool,
             watch,
-            packing: Packing { level, mak: config.consumer.mak_version },
+            config,
+            packing,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
             told: RefCell::default(),
         })
@@ -73,6 +77,9 @@ impl<'a> Compressor<'a> {
             if self.ctx.stop() != Stop::No {
                 return Exit::DONE;
             }
+            if let Err(exit) = self.take_up() {
+                return exit;
+            }
             let wait = match self.pass() {
                 Ok(true) => {
                     self.backoff.reset();
@@ -81,7 +88,7 @@ impl<'a> Compressor<'a> {
                 }
                 Ok(false) if self.ctx.empties_spool() && self.is_done() => return Exit::DONE,
                 Ok(false) if self.ctx.empties_spool() => Duration::from_secs(1),
-                Ok(false) => self.ctx.config.compression.check_interval,
+                Ok(false) => self.config.compression.check_interval,
                 Err(error) => {
                     let wait = self.backoff.next();
                     let trouble = &mut self.told.borrow_mut().trouble;
@@ -122,6 +129,16 @@ impl<'a> Compressor<'a> {
         let told = self.told.borrow();
         let fill = |status: &mut WorkerStatus| status.compressor = Some(told.clone());
         self.ctx.status.record(self.ctx.phase(), fill);
+    }
+
+    /// Goes on as the configuration says now.
+    fn take_up(&mut self) -> Result<(), Exit> {
+        let config = self.ctx.config();
+        if !Arc::ptr_eq(&config, &self.config) {
+            self.packing = packing(&config)?;
+            self.config = config;
+        }
+        Ok(())
     }
 
     fn is_done(&self) -> bool {
@@ -196,6 +213,10 @@ impl Compressor<'_> {
         told.done.bytes += packed;
         told.bytes_before += u64::try_from(before).unwrap_or(u64::MAX);
     }
+}
+
+fn packing(config: &Config) -> Result<Packing, Exit> {
+    Ok(Packing { level: level(config)?, mak: config.consumer.mak_version })
 }
 
 fn report(placed: &Placed, from: usize, to: u64, began: Instant) {

@@ -11,17 +11,16 @@ mod compressor;
 mod consumer;
 mod note;
 mod pack;
+mod reload;
 mod uploader;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
 
-use crate::config::Config;
 use crate::spool::SpoolError;
 use crate::status::Recorder;
 use crate::status::model::Phase;
@@ -31,6 +30,8 @@ use crate::supervisor::{Reporter, Role};
 use crate::sys::signals::{Stop, WorkerSignals};
 
 use backoff::Backoff;
+pub(crate) use consumer::refuse;
+pub(crate) use reload::{InForce, uptake};
 
 /// How long broker or store may be out of reach before a start is given up.
 /// Shorter than the supervisor takes a silent worker for one that has come up.
@@ -39,8 +40,10 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 /// What a worker is given.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// The configuration.
-    pub(crate) config: Arc<Config>,
+    /// The kind of worker.
+    pub(crate) role: Role,
+    /// The configuration, which a reload may change.
+    pub(crate) in_force: InForce,
     /// The worker's number within its role, from 0.
     pub(crate) index: usize,
     /// `--exit-at-end`.
@@ -56,18 +59,12 @@ pub(crate) struct Context {
 impl Context {
     /// Whether this worker is to leave when the spool is empty: nobody fills it.
     pub(crate) fn empties_spool(&self) -> bool {
-        self.exit_at_end && self.config.consumer.processes == 0
+        self.exit_at_end && self.config().consumer.processes == 0
     }
 
     /// What this worker does, for its status.
     pub(crate) fn phase(&self) -> Phase {
         if self.signals.stop() == Stop::No { Phase::Working } else { Phase::Draining }
-    }
-
-    /// Reads the signals; whether to stop.
-    pub(crate) fn stop(&self) -> Stop {
-        self.signals.drain_pending();
-        self.signals.stop()
     }
 }
 
@@ -110,8 +107,8 @@ impl Exit {
 }
 
 /// Runs a worker; gives its process' exit code.
-pub(crate) fn run(role: Role, ctx: &Context) -> u8 {
-    let Exit(code) = match role {
+pub(crate) fn run(ctx: &Context) -> u8 {
+    let Exit(code) = match ctx.role {
         Role::Consumer => consumer::run(ctx),
         Role::Compressor => compressor::run(ctx),
         Role::Uploader => uploader::run(ctx),
@@ -150,7 +147,7 @@ pub(crate) fn map(file: &File) -> io::Result<Mmap> {
 
 /// Checks that the store keeps what the protocol rests on. One that is out of reach is asked again
 /// for half a minute.
-pub(crate) async fn self_test(store: &dyn Store, signals: &WorkerSignals) -> Result<(), Exit> {
+pub(crate) async fn self_test(store: &dyn Store, ctx: &Context) -> Result<(), Exit> {
     let give_up = Instant::now() + START_PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
     loop {
@@ -158,8 +155,7 @@ pub(crate) async fn self_test(store: &dyn Store, signals: &WorkerSignals) -> Res
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        signals.drain_pending();
-        if signals.stop() != Stop::No {
+        if ctx.stop() != Stop::No {
             return Err(Exit::DONE);
         }
         if !failure.is_transient() || Instant::now() >= give_up {

@@ -15,5 +15,6 @@ mod parse;
 mod power_loss;
 mod ranges;
 mod rare;
+mod reload;
 mod stores;
 mod supervisor;

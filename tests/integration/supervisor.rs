@@ -58,7 +58,7 @@ struct Place {
 impl Place {
     fn new(consumers: (usize, &str), compressors: (usize, &str), uploaders: (usize, &str)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let toy = |(count, behave): (usize, &str)| json!({ "count": count, "behave": behave, "nice": 0, "code": 0, "mark": 0 });
+        let toy = |(count, behave): (usize, &str)| json!({ "count": count, "behave": behave, "nice": 0, "code": 0, "mark": 0, "word": "" });
         let spec = json!({
             "working_directory": directory.path(),
             "shutdown_timeout_ms": 60_000,
@@ -358,6 +358,10 @@ fn a_reload_starts_replaces_and_stops_workers() {
     place.await_word("uploader0", "leaves", 1);
     assert!(is_alive(first[1]), "the compressors' settings did not change");
 
+    supervisor.await_log("read again: mark of consumer: 0 -> 1");
+    supervisor.await_log("the consumers can't take this up as they run: replacing them");
+    supervisor.await_log("0 uploaders stay: the others drain and leave");
+
     fs::write(place.path().join("spec.json"), "{").unwrap();
     supervisor.send(Signal::SIGHUP);
     supervisor.await_log("the configuration stays as it was: ");
@@ -369,6 +373,41 @@ fn a_reload_starts_replaces_and_stops_workers() {
     supervisor.send(Signal::SIGTERM);
     assert_eq!(supervisor.await_code(), 0, "{}", supervisor.log());
     assert_eq!(place.who("compressor0", "up"), [first[1]]);
+}
+
+#[test]
+fn a_reload_is_handed_to_workers_that_run() {
+    let mut place =
+        Place::new((2, "obey"), (1, "obey"), (1, "crash")).with("/uploader/count", json!(0));
+    let mut supervisor = place.start();
+    let workers = ["consumer0", "consumer1", "compressor0"];
+    let first = place.await_up(&workers);
+    for word in ["one", "two"] {
+        place.set("/consumer/word", json!(word));
+        place.set("/consumer/count", json!(if word == "one" { 3 } else { 2 }));
+        place.write_spec();
+        supervisor.send(Signal::SIGHUP);
+        for consumer in ["consumer0", "consumer1"] {
+            place.await_word(consumer, &format!("reload {word}"), 1);
+        }
+    }
+    supervisor.await_log("read again: word of consumer: one -> two");
+    supervisor.await_log("the consumers take this up as they run");
+    place.await_word("consumer2", "leaves", 1);
+    supervisor.send(Signal::SIGHUP);
+    supervisor.await_log("the configuration has been read again: nothing changed");
+
+    // Who is forked later has it from the beginning.
+    send(first[0], Signal::SIGKILL);
+    let again = place.await_word("consumer0", "up", 2);
+    send(again, Signal::SIGHUP);
+    assert_eq!(place.await_word("consumer0", "reload nothing", 1), again);
+    supervisor.send(Signal::SIGTERM);
+    assert_eq!(supervisor.await_code(), 0, "{}", supervisor.log());
+    assert_eq!(place.who("consumer1", "up"), [first[1]]);
+    assert_eq!(place.who("compressor0", "up"), [first[2]]);
+    let told = place.journal().iter().filter(|(_, _, word)| word.starts_with("reload")).count();
+    assert_eq!(told, 5, "{:?}", place.journal());
 }
 
 #[test]
@@ -496,10 +535,12 @@ fn the_service_manager_is_told() {
 fn the_unit_file_is_valid() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/kafkatos3.service");
     let text = fs::read_to_string(unit).unwrap();
-    let installed = "ExecStart=/usr/bin/kafkatos3 ";
-    assert!(text.contains(installed));
     // The program is not where it will be installed to.
-    let built = format!("ExecStart={} ", env!("CARGO_BIN_EXE_kafkatos3"));
+    let (installed, built) =
+        ("=/usr/bin/kafkatos3 ", format!("={} ", env!("CARGO_BIN_EXE_kafkatos3")));
+    for line in ["ExecStart", "ExecReload"] {
+        assert!(text.contains(&format!("\n{line}{installed}")), "{line}");
+    }
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("kafkatos3.service");
     fs::write(&copy, text.replace(installed, &built)).unwrap();

@@ -43,6 +43,17 @@ impl Client {
         }
     }
 
+    /// Whether the group's coordinator counts this client as a member.
+    pub(crate) fn is_member(&self) -> bool {
+        // SAFETY: a live client; the text is ours, and freed once.
+        unsafe {
+            let id = rd::rd_kafka_memberid(self.ptr());
+            let there = !id.is_null() && *id != 0;
+            rd::rd_kafka_mem_free(self.ptr(), id.cast());
+            there
+        }
+    }
+
     /// Whether the partitions that are being revoked belong to others already.
     pub(crate) fn assignment_lost(&self) -> bool {
         // SAFETY: a live client.

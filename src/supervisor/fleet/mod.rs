@@ -12,9 +12,10 @@
 //! the grace) is killed. If a compressor or uploader is why everything stops, the consumers would
 //! wait in vain and are told to leave at once. A second stop kills all.
 //!
-//! **Reload.** Role by role in the order of draining: all workers of a changed role are told, and
-//! when the last is gone the role is forked with its new settings; then comes the next role. Slots
-//! that are no longer wanted are told and vanish; new ones are forked when it is their role's turn.
+//! **Reload.** Workers that can take up what is new are told so, and go on. Where they can't, they
+//! are replaced, role by role in the order of draining: all workers of the role are told, and when
+//! the last is gone it is forked with its new settings; then comes the next role. Slots that are
+//! no longer wanted are told and vanish; new ones are forked when it is their role's turn.
 //!
 //! **Exit at end.** A worker that exits 0 or 75 of its own accord is done. When all consumers are,
 //! the rest drains; without consumers, it is over when everybody is done.
@@ -40,8 +41,10 @@ use crate::sys::signals::Order;
 pub(super) struct Wanted {
     /// How many workers.
     pub(super) count: usize,
-    /// Grows when the settings of the role's workers change.
+    /// Grows when the role's workers have to be replaced.
     pub(super) version: u64,
+    /// Grows when they are to take up new settings as they run.
+    pub(super) revision: u64,
 }
 
 /// What is wanted of the fleet.
@@ -123,6 +126,7 @@ enum Told {
 struct Life {
     since: Duration,
     version: u64,
+    revision: u64,
     told: Told,
     up: bool,
     useful: bool,
@@ -299,7 +303,11 @@ impl Fleet {
     /// A worker that crashed with its old settings need not wait to try new ones.
     fn reload(&mut self, plan: Plan, now: Duration) {
         for (id, slot) in &mut self.slots {
-            let changed = self.plan.wanted(id.role).version != plan.wanted(id.role).version;
+            let settings = |plan: &Plan| {
+                let Wanted { version, revision, .. } = plan.wanted(id.role);
+                (version, revision)
+            };
+            let changed = settings(&self.plan) != settings(&plan);
             if changed && let State::Idle { .. } = slot.state {
                 *slot = Slot { state: State::Idle { not_before: now }, early_deaths: 0 };
             }

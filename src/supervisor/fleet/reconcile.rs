@@ -32,6 +32,7 @@ impl Fleet {
         let mut turn = true;
         for role in Role::ALL {
             self.set_size(role, now);
+            self.tell_news(role, out);
             let outdated = self.is_outdated(role);
             let surplus = self.live().any(|(id, _)| self.is_surplus(id));
             if turn && (outdated || surplus) {
@@ -72,6 +73,27 @@ impl Fleet {
         });
     }
 
+    /// Has those that can take up new settings as they run do so.
+    fn tell_news(&mut self, role: Role, out: &mut Vec<Action>) {
+        let Wanted { count, version, revision } = self.plan.wanted(role);
+        let mut told = false;
+        for (id, slot) in self.slots.iter_mut().filter(|(id, _)| id.role == role) {
+            if let State::Live(life) = &mut slot.state
+                && life.told == Told::Nothing
+                && life.version == version
+                && life.revision != revision
+                && id.index < count
+            {
+                life.revision = revision;
+                out.push(Action::Tell(*id, Order::Reload));
+                told = true;
+            }
+        }
+        if told {
+            out.push(Action::Note(Note::TakingUp { role }));
+        }
+    }
+
     fn replace(&mut self, role: Role, outdated: bool, now: Duration, out: &mut Vec<Action>) {
         let wanted = self.plan.wanted(role);
         let old: BTreeSet<SlotId> = self
@@ -85,17 +107,26 @@ impl Fleet {
         let told = self.tell_to_stop(|id| old.contains(&id), patience, now, out);
         if told && outdated {
             out.push(Action::Note(Note::Replacing { role }));
+        } else if told {
+            let count = wanted.count;
+            out.push(Action::Note(Note::Shrinking { role, count }));
         }
     }
 
     fn fork_due(&mut self, role: Role, now: Duration, out: &mut Vec<Action>) {
-        let Wanted { count, version } = self.plan.wanted(role);
+        let Wanted { count, version, revision } = self.plan.wanted(role);
         let wanted = |id: &SlotId| id.role == role && id.index < count;
         for (id, slot) in self.slots.iter_mut().filter(|(id, _)| wanted(id)) {
             match slot.state {
                 State::Idle { not_before } if not_before <= now => {
-                    let life =
-                        Life { since: now, version, told: Told::Nothing, up: false, useful: false };
+                    let life = Life {
+                        since: now,
+                        version,
+                        revision,
+                        told: Told::Nothing,
+                        up: false,
+                        useful: false,
+                    };
                     slot.state = State::Live(life);
                     out.push(Action::Fork(*id));
                 }

@@ -15,8 +15,13 @@ fn code(code: u8) -> WorkerExit {
 const KILLED: WorkerExit = WorkerExit::Ended(Ending::Signal(9));
 
 fn plan(counts: [usize; 3], versions: [u64; 3]) -> Plan {
-    let wanted = counts.into_iter().zip(versions).map(|(count, version)| Wanted { count, version });
-    let roles = Role::ALL.into_iter().zip(wanted).collect();
+    revised(counts, versions, [0; 3])
+}
+
+fn revised(counts: [usize; 3], versions: [u64; 3], revisions: [u64; 3]) -> Plan {
+    let wanted =
+        |n: usize| Wanted { count: counts[n], version: versions[n], revision: revisions[n] };
+    let roles = Role::ALL.into_iter().zip((0..3).map(wanted)).collect();
     Plan { roles, shutdown_timeout: 60 * S }
 }
 
@@ -244,11 +249,54 @@ fn a_reload_changes_counts() {
 }
 
 #[test]
+fn who_can_take_up_new_settings_is_told_once() {
+    let mut fleet = started([2, 1, 1]);
+    let told = deeds(fleet.handle(Event::Reload(revised([2, 1, 1], [0; 3], [1, 0, 1])), S));
+    assert_eq!(told, [C0, C1, U0].map(|id| Action::Tell(id, Order::Reload)));
+    assert_eq!(fleet.handle(Event::Tick, 2 * S), []);
+    assert!(fleet.status().starts_with("running; "));
+    // Who comes later has them from the start.
+    fleet.handle(Event::Exited(C0, KILLED), 2 * S);
+    assert_eq!(fleet.handle(Event::Tick, 3 * S), [Action::Fork(C0)]);
+    assert_eq!(fleet.handle(Event::Tick, 4 * S), []);
+}
+
+#[test]
+fn who_goes_is_told_nothing_new() {
+    // One that is too many, and one that is replaced.
+    let mut fleet = started([2, 1, 1]);
+    let told = deeds(fleet.handle(Event::Reload(revised([1, 1, 1], [0, 1, 0], [1, 1, 0])), S));
+    let expected = [(C0, Order::Reload), (C1, Order::Drain), (P0, Order::Drain)]
+        .map(|(id, order)| Action::Tell(id, order));
+    assert_eq!(told, expected);
+    let forked = deeds(fleet.handle(Event::Exited(P0, code(0)), 2 * S));
+    assert_eq!(forked, [Action::Fork(P0)]);
+    // Wanted again while it drains: it makes room for one that has all from the start.
+    let told = deeds(fleet.handle(Event::Reload(revised([2, 1, 1], [0, 1, 0], [2, 1, 0])), 3 * S));
+    assert_eq!(told, [Action::Tell(C0, Order::Reload)]);
+    assert_eq!(deeds(fleet.handle(Event::Exited(C1, code(0)), 4 * S)), [Action::Fork(C1)]);
+    assert_eq!(deeds(fleet.handle(Event::Tick, 5 * S)), []);
+}
+
+#[test]
+fn who_waits_for_being_replaced_is_told_nothing_new() {
+    let mut fleet = started([1, 0, 1]);
+    fleet.handle(Event::Reload(plan([1, 0, 1], [1, 0, 1])), S);
+    let told = deeds(fleet.handle(Event::Reload(revised([1, 0, 1], [1, 0, 1], [1, 0, 1])), 2 * S));
+    assert_eq!(told, []);
+    let next = deeds(fleet.handle(Event::Exited(C0, code(0)), 3 * S));
+    assert_eq!(next, [Action::Fork(C0), Action::Tell(U0, Order::Drain)]);
+}
+
+#[test]
 fn new_settings_are_tried_without_waiting() {
     let mut fleet = started([1, 0, 0]);
     fleet.handle(Event::Exited(C0, KILLED), S);
-    let deeds = deeds(fleet.handle(Event::Reload(plan([1, 0, 0], [1, 0, 0])), S));
-    assert_eq!(deeds, [Action::Fork(C0)]);
+    let reload = Event::Reload(plan([1, 0, 0], [1, 0, 0]));
+    assert_eq!(deeds(fleet.handle(reload, S)), [Action::Fork(C0)]);
+    fleet.handle(Event::Exited(C0, KILLED), S);
+    let reload = Event::Reload(revised([1, 0, 0], [1, 0, 0], [1, 0, 0]));
+    assert_eq!(deeds(fleet.handle(reload, S)), [Action::Fork(C0)]);
 }
 
 #[test]
@@ -291,7 +339,7 @@ enum Step {
     Kill9(usize),
     Report(usize, bool),
     Rotate,
-    Reload([usize; 3], [u64; 3]),
+    Reload([usize; 3], [u64; 3], [u64; 3]),
     Stop,
 }
 
@@ -299,13 +347,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let any_code = prop_oneof![Just(0), Just(75), Just(69), Just(70), Just(1)];
     let counts = prop::array::uniform3(0_usize..4);
     let versions = prop::array::uniform3(0_u64..3);
+    let revisions = prop::array::uniform3(0_u64..3);
     let step = prop_oneof![
         6 => (0_u64..40_000).prop_map(Step::Pass),
         6 => (0_usize..12, any_code).prop_map(|(which, code)| Step::Exit(which, code)),
         3 => (0_usize..12).prop_map(Step::Kill9),
         3 => (0_usize..12, any::<bool>()).prop_map(|(which, useful)| Step::Report(which, useful)),
         1 => Just(Step::Rotate),
-        2 => (counts, versions).prop_map(|(counts, versions)| Step::Reload(counts, versions)),
+        2 => (counts, versions, revisions).prop_map(|(c, v, r)| Step::Reload(c, v, r)),
         1 => (0_usize..12).prop_map(|which| Step::Exit(which, 77)),
         1 => Just(Step::Stop),
     ];
@@ -366,9 +415,9 @@ impl World {
                 }
             }
             Step::Rotate => self.give(Event::Rotate),
-            Step::Reload(counts, versions) => {
+            Step::Reload(counts, versions, revisions) => {
                 self.wanted = counts;
-                self.give(Event::Reload(plan(counts, versions)));
+                self.give(Event::Reload(revised(counts, versions, revisions)));
             }
             Step::Stop => self.give(Event::Stop),
         }

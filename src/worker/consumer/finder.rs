@@ -5,8 +5,8 @@
 //! A question is answered when the answer is certain; failures are asked again, slower each time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -14,6 +14,7 @@ use futures_util::stream;
 
 use crate::chain::locate::{Hints, Outcome};
 use crate::chain::{CommitNote, Position};
+use crate::config::Config;
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
 use crate::meta::Identity;
 use crate::spool::{Spool, Stopped, tips};
@@ -45,6 +46,8 @@ pub(crate) enum Request {
     FindLater { tp: TopicPartition, turn: u64, wait: Duration },
     /// No longer ours.
     Forget(TopicPartition),
+    /// The settings changed.
+    Settings(Arc<Config>),
 }
 
 /// Where a partition is to be read from.
@@ -99,6 +102,7 @@ impl Request {
                 pending.insert(tp, Question { turn, due: soon + wait })
             }
             Self::Forget(tp) => pending.remove(&tp),
+            Self::Settings(_) => return,
         };
     }
 }
@@ -106,13 +110,18 @@ impl Request {
 /// Everything that the finder's thread owns.
 pub(crate) struct Finder {
     pub(crate) admin: Admin,
-    pub(crate) io: ChainIo,
     pub(crate) spool: Spool,
     pub(crate) group: GroupLookup,
+    pub(crate) rules: Rules,
+    pub(crate) trouble: FindingTrouble,
+}
+
+/// What depends on the settings.
+pub(crate) struct Rules {
+    pub(crate) io: ChainIo,
     pub(crate) isolation: Isolation,
     pub(crate) suffix: Suffix,
     pub(crate) genesis: Genesis,
-    pub(crate) trouble: FindingTrouble,
 }
 
 impl Finder {
@@ -131,6 +140,12 @@ impl Finder {
             let due = pending.values().map(|question| question.due.max(not_before)).min();
             let wait = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             match requests.recv_timeout(wait) {
+                Ok(Request::Settings(config)) => {
+                    // Should it fail, it has said so, and whoever asks notices our end.
+                    let Ok(rules) = runtime.block_on(Rules::of(&config)) else { return };
+                    self.rules = rules;
+                    continue;
+                }
                 Ok(request) => {
                     request.note_in(&mut pending);
                     continue;
@@ -176,7 +191,8 @@ impl Finder {
         let due: Vec<_> = due.map(|(tp, _)| tp.clone()).collect();
         let mut questions = Vec::new();
         for view in self.ask_kafka(due)? {
-            let genesis = self.genesis.first_offset(&self.io, &self.admin, &view.tp).await?;
+            let Rules { io, genesis, .. } = &mut self.rules;
+            let genesis = genesis.first_offset(io, &self.admin, &view.tp).await?;
             questions.push((view, genesis));
         }
         let mut failed = Ok(());
@@ -225,7 +241,7 @@ impl Finder {
                     topic: tp.topic.clone(),
                     topic_id: *id,
                     partition: tp.partition,
-                    isolation: self.isolation,
+                    isolation: self.rules.isolation,
                 },
                 log_start: *start,
                 log_end: *end,
@@ -242,7 +258,7 @@ impl Finder {
         spec: Spec,
     ) -> Result<HashMap<TopicPartition, Offset>, KafkaError> {
         let asked: Vec<_> = tps.iter().map(|tp| (tp.clone(), spec)).collect();
-        let answers = self.admin.list_offsets(&asked, self.isolation, ASK)?;
+        let answers = self.admin.list_offsets(&asked, self.rules.isolation, ASK)?;
         Ok(answers.into_iter().filter_map(|(tp, offset)| Some((tp, offset.ok()?))).collect())
     }
 
@@ -254,14 +270,15 @@ impl Finder {
         let note = view.committed.as_ref().and_then(|c| CommitNote::parse(&c.metadata));
         let note = note.filter(|note| note.topic_id.0.agrees_with(view.identity.topic_id));
         let noted = note.map(|note| note.position);
-        let archive = self.io.store().url();
+        let Rules { io, suffix, .. } = &self.rules;
+        let archive = io.store().url();
         let local = tips::position_of(&self.spool, &view.identity, archive).ok().flatten();
         let seen = match (noted, local) {
             (Some(a), Some(b)) if b.tip > a.tip => Some(b),
             (one, other) => one.or(other),
         };
         let hints = Hints { seen, committed: noted };
-        let located = self.io.locate(&view.identity, &hints, Some((genesis, self.suffix))).await?;
+        let located = io.locate(&view.identity, &hints, Some((genesis, *suffix))).await?;
         let position = match located.outcome {
             Outcome::Found(position) => position,
             Outcome::Stop(stop) => {

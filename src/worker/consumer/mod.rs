@@ -12,6 +12,7 @@
 //! | `news` | tips that moved, wishes to go back, commits |
 //! | `targets` | `--exit-at-end`: what has to be reached |
 //! | `telling`, `ends` | what is said of all this to those who ask how it is |
+//! | `reload` | settings that changed |
 //!
 //! Only a tip is ever committed. Nothing here waits for the store.
 
@@ -22,6 +23,7 @@ mod finder;
 mod genesis;
 mod news;
 mod owned;
+mod reload;
 mod rotate;
 mod sink;
 mod start;
@@ -29,6 +31,7 @@ mod targets;
 mod telling;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +54,7 @@ use owned::{Active, State};
 use targets::Targets;
 use telling::Telling;
 
-pub(crate) use start::run;
+pub(crate) use start::{refuse, run};
 
 /// How long a batch waits for records; also how soon signals and news are noticed.
 const BATCH_WAIT: Duration = Duration::from_millis(100);
@@ -75,7 +78,7 @@ const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 /// The consumer process's state.
 struct Loop<'a> {
     ctx: &'a Context,
-    config: &'a Config,
+    config: Arc<Config>,
     spool: Spool,
     consumer: Consumer,
     admin: Admin,
@@ -154,6 +157,7 @@ impl Loop<'_> {
         self.park_all();
         self.tell_now(Instant::now());
         drop(batch);
+        self.give_up_membership();
         if !self.consumer.close(ASK) {
             log::warn!("librdkafka took too long to leave the group; leaving without it");
         }
@@ -161,8 +165,11 @@ impl Loop<'_> {
     }
 
     fn turn(&mut self, timers: &mut Timers, batch: &mut Batch) -> Option<Exit> {
-        for order in self.ctx.signals.drain_pending() {
+        for order in self.ctx.orders() {
             self.obey(order);
+        }
+        if let Err(exit) = self.take_up() {
+            return Some(exit);
         }
         if self.at_once {
             return Some(Exit::PARTIAL);
@@ -205,8 +212,9 @@ impl Loop<'_> {
             timers.usage = now + USAGE_EVERY;
             self.measure_spool();
         }
-        if now >= timers.topics && self.draining.is_none() {
+        if (now >= timers.topics || self.topics.changed) && self.draining.is_none() {
             timers.topics = now + self.topics.every;
+            self.topics.changed = false;
             if let Err(error) = self.match_topics() {
                 log::warn!("the cluster's topics can't be listed: {error}");
                 timers.topics = now + ASK;
@@ -259,6 +267,7 @@ impl Loop<'_> {
                 log::info!("rotating {} files in progress, as asked", all.len());
                 self.rotate(&all);
             }
+            // What came with it is in force already.
             Order::Reload => {}
         }
     }
@@ -545,7 +554,7 @@ impl Loop<'_> {
     fn match_topics(&mut self) -> Result<(), KafkaError> {
         let matching = self.topics.matching(self.admin.topics(ASK)?);
         let matching = self.topics.twice_missed(matching);
-        self.topics.warn_of_missing(self.config, &matching);
+        self.topics.warn_of_missing(&self.config, &matching);
         if let Some(targets) = &mut self.targets {
             targets.forget_topics_but(&matching);
         }

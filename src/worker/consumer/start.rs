@@ -1,17 +1,19 @@
 //! From the configuration to a running consumer.
 
 use std::collections::HashMap;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::ends::EndsOf;
-use super::finder::Finder;
+use super::finder::{Finder, Rules};
 use super::genesis::Genesis;
 use super::targets::Targets;
 use super::telling::{FindingTrouble, Telling};
 use super::{ASK, Loop, Summary, batch, fatal};
 use crate::config::{Config, OnTopicRecreated, Pattern};
-use crate::kafka::{Admin, ClientSettings, Consumer, ConsumerSettings, PatternSpec, Patterns};
+use crate::kafka::{
+    Admin, ClientSettings, Consumer, ConsumerSettings, PatternError, PatternSpec, Patterns,
+};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow, Limits};
 use crate::spool::watch::{Interest, Watch};
@@ -35,6 +37,8 @@ pub(super) struct Topics {
     pub(super) subscribed: Vec<TopicName>,
     /// How often the cluster's topics are looked at.
     pub(super) every: Duration,
+    /// Whether to do that at once.
+    pub(super) changed: bool,
     missing: Vec<TopicName>,
     missed: Vec<TopicName>,
 }
@@ -44,18 +48,26 @@ impl Topics {
         let millis = config.kafka.get("topic.metadata.refresh.interval.ms");
         let millis = millis.and_then(|text| text.parse().ok()).filter(|millis| *millis > 0);
         Ok(Self {
-            patterns: patterns(config)?,
+            patterns: patterns(config).map_err(Exit::config)?,
             subscribed: Vec::new(),
+            changed: false,
             every: millis.map_or(TOPICS_EVERY, Duration::from_millis),
             missing: Vec::new(),
             missed: Vec::new(),
         })
     }
 
+    /// From now on these are meant.
+    pub(super) fn mean(&mut self, patterns: Patterns) {
+        self.patterns = patterns;
+        self.changed = true;
+    }
+
     /// Adds those that were there the last time: a listing leaves out a topic with a passing error,
     /// so only one that is missing twice is gone.
     pub(super) fn twice_missed(&mut self, mut matching: Vec<TopicName>) -> Vec<TopicName> {
-        let gone = self.subscribed.iter().filter(|topic| !matching.contains(topic));
+        let meant = self.subscribed.iter().filter(|topic| self.patterns.matches(topic));
+        let gone = meant.filter(|topic| !matching.contains(topic));
         let missed: Vec<_> = gone.cloned().collect();
         let again = missed.iter().filter(|topic| !self.missed.contains(topic)).cloned();
         matching.extend(again);
@@ -104,34 +116,27 @@ pub(crate) fn run(ctx: &Context) -> Exit {
 }
 
 fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
-    let config = &*ctx.config;
+    let config = ctx.config();
     let spool = Spool::open(&config.main.working_directory).map_err(Exit::spool)?;
     if ctx.index == 0
         && let Err(error) = spool.sweep()
     {
         log::warn!("{}", in_full(&error));
     }
-    let budget = Budget::new(Limits {
-        spool_max_bytes: config.main.spool_max_bytes.get(),
-        max_file_bytes: config.consumer.max_file_bytes.get(),
-        compressors: config.compression.workers.into(),
-    })
-    .map_err(Exit::config)?;
-    let memory =
-        config.main.memory_max_bytes.get() / SHARE / u64::from(config.consumer.processes.max(1));
-    let settings = settings(config, ctx.index, memory / 2);
+    let budget = Budget::new(limits(&config)).map_err(Exit::config)?;
+    let memory = memory(&config);
+    let settings = settings(&config, ctx.index, memory / 2);
     let consumer = Consumer::new(&settings).map_err(Exit::config)?;
     let admin = consumer.admin();
     reach_broker(ctx, &admin)?;
-    let topics = Topics::open(config)?;
+    let topics = Topics::open(&config)?;
     let (finder, requests) = mpsc::channel();
     let (replies, found) = mpsc::channel();
     let rooms = Rooms {
         admin: consumer.admin(),
         group: consumer.group(),
         spool: spool.clone(),
-        genesis: Genesis::new(config, patterns(config)?),
-        config: ctx.config.clone(),
+        config: Arc::clone(&config),
         trouble: FindingTrouble::default(),
     };
     let ends = EndsOf::start(consumer.admin(), config.consumer.isolation)?;
@@ -170,7 +175,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         record_size: 1024,
         headers: HeadersBuf::new(),
         block_target: batch::BLOCK_MAX,
-        block_budget: usize::try_from(memory / 4).unwrap_or(usize::MAX),
+        block_budget: block_budget(memory),
         budget,
         flow: Flow::Take,
         usage: 0,
@@ -190,8 +195,7 @@ struct Rooms {
     admin: Admin,
     group: crate::kafka::GroupLookup,
     spool: Spool,
-    genesis: Genesis,
-    config: std::sync::Arc<Config>,
+    config: Arc<Config>,
     trouble: FindingTrouble,
 }
 
@@ -201,21 +205,24 @@ fn find(
     replies: &mpsc::Sender<super::finder::Reply>,
 ) {
     let Ok(runtime) = runtime() else { return };
-    let Rooms { admin, group, spool, genesis, config, trouble } = rooms;
+    let Rooms { admin, group, spool, config, trouble } = rooms;
     // Should it fail, it has said so, and the loop notices that nobody answers any more.
-    let Ok(store) = runtime.block_on(archive::open(&config.archive.target)) else { return };
-    let new_chains = config.consumer.on_topic_recreated == OnTopicRecreated::NewChain;
-    let finder = Finder {
-        admin,
-        group,
-        io: ChainIo::new(store, new_chains),
-        spool,
-        isolation: config.consumer.isolation,
-        suffix: config.suffix(),
-        genesis,
-        trouble,
-    };
-    finder.run(&runtime, requests, replies);
+    let Ok(rules) = runtime.block_on(Rules::of(&config)) else { return };
+    Finder { admin, spool, group, rules, trouble }.run(&runtime, requests, replies);
+}
+
+impl Rules {
+    /// As the configuration says. Opens the archive's store.
+    pub(super) async fn of(config: &Config) -> Result<Self, Exit> {
+        let store = archive::open(&config.archive.target).await?;
+        let new_chains = config.consumer.on_topic_recreated == OnTopicRecreated::NewChain;
+        Ok(Self {
+            io: ChainIo::new(store, new_chains),
+            isolation: config.consumer.isolation,
+            suffix: config.suffix(),
+            genesis: Genesis::new(config, patterns(config).map_err(Exit::config)?),
+        })
+    }
 }
 
 /// Waits for the cluster, half a minute at most.
@@ -228,7 +235,7 @@ fn reach_broker(ctx: &Context, admin: &Admin) -> Result<(), Exit> {
             return Err(Exit::DONE);
         }
         if Instant::now() >= give_up {
-            let bootstrap = &ctx.config.consumer.bootstrap;
+            let bootstrap = &ctx.config().consumer.bootstrap;
             log::error!(
                 "no broker answers at \"{bootstrap}\": {error}; check [consumer] kafka_bootstrap, \
                  the network, and [kafka] security.protocol"
@@ -258,7 +265,13 @@ fn settings(config: &Config, index: usize, queue_bytes: u64) -> ConsumerSettings
     }
 }
 
-fn patterns(config: &Config) -> Result<Patterns, Exit> {
+/// Everything that can't be known of a configuration before it is used: whether its expressions
+/// are any.
+pub(crate) fn refuse(config: &Config) -> Result<(), String> {
+    patterns(config).map(drop).map_err(|error| format!("[consumer] topics: {error}"))
+}
+
+pub(super) fn patterns(config: &Config) -> Result<Patterns, PatternError> {
     let specs = |list: &[Pattern]| -> Vec<PatternSpec> {
         list.iter()
             .map(|pattern| match pattern {
@@ -268,5 +281,24 @@ fn patterns(config: &Config) -> Result<Patterns, Exit> {
             .collect()
     };
     let topics = &config.consumer.topics;
-    Patterns::compile(&specs(&topics.whitelist), &specs(&topics.blacklist)).map_err(Exit::config)
+    Patterns::compile(&specs(&topics.whitelist), &specs(&topics.blacklist))
+}
+
+/// What the spool's limits are made of.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        spool_max_bytes: config.main.spool_max_bytes.get(),
+        max_file_bytes: config.consumer.max_file_bytes.get(),
+        compressors: config.compression.workers.into(),
+    }
+}
+
+/// Bytes of memory for one consumer.
+pub(super) fn memory(config: &Config) -> u64 {
+    config.main.memory_max_bytes.get() / SHARE / u64::from(config.consumer.processes.max(1))
+}
+
+/// What of it blocks may take.
+pub(super) fn block_budget(memory: u64) -> usize {
+    usize::try_from(memory / 4).unwrap_or(usize::MAX)
 }

@@ -22,12 +22,12 @@ use tokio::io::unix::AsyncFd;
 
 use super::chain_io::ChainIo;
 use super::{Context, Exit, archive, in_full};
-use crate::config::OnTopicRecreated;
+use crate::config::Config;
 use crate::spool::watch::{self, Watch};
 use crate::spool::{FileName, Spool, SpoolError, SpoolPartition, Stage};
 use crate::status::WorkerStatus;
 use crate::sys::signals::Stop;
-use partition::{PartitionState, Shared, Turn};
+use partition::{PartitionState, Shared, Turn, new_chains};
 
 /// How many partitions go up at once from one process.
 const PARALLEL: usize = 8;
@@ -52,6 +52,7 @@ pub(crate) fn run(ctx: &Context) -> Exit {
 
 struct Uploader<'a> {
     ctx: &'a Context,
+    config: Arc<Config>,
     shared: Arc<Shared>,
     watch: Watch,
     /// What is known of partitions; `None` while one is being worked on.
@@ -61,15 +62,16 @@ struct Uploader<'a> {
 
 impl<'a> Uploader<'a> {
     async fn open(ctx: &'a Context) -> Result<Self, Exit> {
-        let config = &ctx.config;
+        let config = ctx.config();
         let spool = Spool::open(&config.main.working_directory).map_err(Exit::spool)?;
         let store = archive::open(&config.archive.target).await?;
-        super::self_test(&*store, &ctx.signals).await?;
-        let new_chains = config.consumer.on_topic_recreated == OnTopicRecreated::NewChain;
-        let shared = Shared::new(ctx, spool.clone(), ChainIo::new(store, new_chains))?;
+        super::self_test(&*store, ctx).await?;
+        let io = ChainIo::new(store, new_chains(&config));
+        let shared = Shared::new(&config, spool.clone(), io, ctx.reporter.clone())?;
         ctx.reporter.up();
         Ok(Self {
             ctx,
+            config,
             shared: Arc::new(shared),
             watch: Watch::new(
                 &spool,
@@ -89,6 +91,9 @@ impl<'a> Uploader<'a> {
             if self.ctx.stop() != Stop::No {
                 return self.leave().await;
             }
+            if let Err(exit) = self.take_up() {
+                return exit;
+            }
             let next_scan = match self.start_work() {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -106,6 +111,17 @@ impl<'a> Uploader<'a> {
             // Connections are driven only while this yields.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Goes on as the configuration says now; what is under way ends as it began.
+    fn take_up(&mut self) -> Result<(), Exit> {
+        let config = self.ctx.config();
+        if !Arc::ptr_eq(&config, &self.config) {
+            self.shared = Arc::new(self.shared.under(&config)?);
+            self.config = config;
+            self.states.values_mut().flatten().for_each(PartitionState::settings_changed);
+        }
+        Ok(())
     }
 
     /// Lets what is under way finish.
@@ -134,7 +150,7 @@ impl<'a> Uploader<'a> {
     /// Starts on partitions that have files and are not busy; returns when to look again.
     fn start_work(&mut self) -> Result<Duration, SpoolError> {
         let now = Instant::now();
-        let mut wait = self.ctx.config.upload.check_interval;
+        let mut wait = self.config.upload.check_interval;
         if self.ctx.empties_spool() {
             wait = wait.min(Duration::from_secs(1));
         }

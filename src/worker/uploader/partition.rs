@@ -13,6 +13,7 @@ use crate::chain::Stop;
 use crate::chain::locate::{Hints, Outcome};
 use crate::chain::publish::{Action, LocalFile, Publisher, SealAction};
 use crate::codec::{self, Container, Level};
+use crate::config::{Config, OnTopicRecreated};
 use crate::meta::ObjectMeta;
 use crate::spool::age::Stamp;
 use crate::spool::recovery;
@@ -30,7 +31,7 @@ use crate::types::{Suffix, TopicPartition};
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
 use crate::worker::pack::{PackError, level, repack};
-use crate::worker::{Context, Exit, in_full};
+use crate::worker::{Exit, in_full};
 
 /// When to look again at what another process works on: it may die, which wakes nobody.
 const WAIT: Duration = Duration::from_millis(250);
@@ -55,19 +56,34 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(ctx: &Context, spool: Spool, io: ChainIo) -> Result<Self, Exit> {
-        let config = &ctx.config;
+    /// The same store and spool under other settings.
+    pub(super) fn under(&self, config: &Config) -> Result<Self, Exit> {
+        let io = self.io.with_new_chains(new_chains(config));
+        Self::new(config, self.spool.clone(), io, self.reporter.clone())
+    }
+
+    pub(super) fn new(
+        config: &Config,
+        spool: Spool,
+        io: ChainIo,
+        reporter: Reporter,
+    ) -> Result<Self, Exit> {
         let configured = config.suffix();
         Ok(Self {
             spool,
             io,
             configured,
             level: level(config)?,
-            reporter: ctx.reporter.clone(),
+            reporter,
             publish_deadline: config.archive.publish_deadline,
             board: Board::default(),
         })
     }
+}
+
+/// Whether a topic that was created again gets a chain of its own.
+pub(super) fn new_chains(config: &Config) -> bool {
+    config.consumer.on_topic_recreated == OnTopicRecreated::NewChain
 }
 
 /// How a partition's last turn left it.
@@ -136,6 +152,13 @@ impl PartitionState {
         if over {
             self.retry_at = None;
             self.refusals = 0;
+        }
+    }
+
+    /// The settings changed: perhaps what stopped it.
+    pub(super) const fn settings_changed(&mut self) {
+        if self.is_stopped() {
+            self.retry_at = None;
         }
     }
 
