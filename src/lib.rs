@@ -29,6 +29,7 @@
 //! | `worker` | consumer, compressor, uploader | |
 //! | [`supervisor`], [`sys`] | the parent process, and Unix in safe types | |
 //! | [`archive`] | reading an archive | |
+//! | `logging` | the log's lines, and which failures are worth one | |
 //! | [`cli`] | what people type and read | |
 //!
 //! `tests/integration/arrows.rs` keeps who may know whom.
@@ -39,6 +40,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod kafka;
+mod logging;
 pub mod mak;
 pub mod meta;
 pub mod spool;

@@ -7,7 +7,6 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod exit;
-mod logging;
 pub mod parse;
 pub mod rotate;
 pub mod run;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{Exit, config_error_text, end, say, warnings_text};
+use super::{Exit, config_error_text, end};
 use crate::config::{Changes, Config, ConfigError, Loaded, Texts, Uptake};
+use crate::logging;
 use crate::status::Recorder;
 use crate::supervisor::{
     self, Comparison, FleetSpec, Nice, Policy, Role, RoleSpec, RunUntil, Settings, SpecError,
@@ -22,17 +23,15 @@ pub struct RunOptions {
 
 /// Archives until it is told to stop.
 pub(super) fn run(path: &Path, options: RunOptions) -> ExitCode {
-    let config = match Config::load(path) {
-        Ok(loaded) => {
-            let warnings = warnings_text(path, &loaded.warnings);
-            if say(&mut std::io::stderr(), &warnings).is_err() {
-                return Exit::CantCreate.into();
-            }
-            loaded.config
-        }
+    let (config, warnings) = match Config::load(path) {
+        Ok(loaded) => (loaded.config, loaded.warnings),
         Err(error) => return end(Exit::of_config(&error), &config_error_text(&error)).into(),
     };
-    super::logging::start(config.main.log_level);
+    let main = &config.main;
+    logging::start(main.log_level, main.log_format, main.instance.as_str());
+    for warning in warnings {
+        log::warn!(event = "config"; "{}", warning.in_file(path));
+    }
     log::debug!("{}", config.redacted());
     let options =
         supervisor::RunOptions { exit_at_end: options.exit_at_end, policy: Policy::default() };
@@ -70,7 +69,7 @@ impl Settings for Checked {
 }
 
 fn adopt_logging(config: &Config) {
-    super::logging::set_level(config.main.log_level);
+    logging::set(config.main.log_level, config.main.log_format);
 }
 
 fn read_spec(path: &Path) -> Result<FleetSpec<Checked>, SpecError> {
@@ -99,6 +98,7 @@ fn read_spec(path: &Path) -> Result<FleetSpec<Checked>, SpecError> {
 fn work(role: Role, index: usize, given: WorkerContext<Checked>) -> u8 {
     let WorkerContext { settings, updates, signals, until, reporter } = given;
     let Checked { config, texts: _ } = settings;
+    logging::set_worker(role.to_string(), index);
     let exit_at_end = until == RunUntil::End;
     let main = &config.main;
     let status =

@@ -167,6 +167,7 @@ impl Main {
     fn compare(&self, new: &Self) -> Vec<Compared> {
         let Self {
             log_level,
+            log_format,
             working_directory,
             instance,
             spool_max_bytes,
@@ -175,6 +176,7 @@ impl Main {
         } = self;
         vec![
             on(keys::LOG_LEVEL, *log_level == new.log_level, EVERYBODY),
+            on(keys::LOG_FORMAT, *log_format == new.log_format, EVERYBODY),
             // The supervisor refuses to change these two: its lock stands for them.
             on(keys::WORKING_DIRECTORY, *working_directory == new.working_directory, NOBODY),
             on(keys::INSTANCE, *instance == new.instance, NOBODY),

@@ -82,6 +82,7 @@ use Section::{Archive, Compression, Consumer, Main, S3};
 
 keys! {
     LOG_LEVEL = key(Main, "log.level").or("INFO");
+    LOG_FORMAT = key(Main, "log.format").or("text");
     WORKING_DIRECTORY = key(Main, "working_directory");
     INSTANCE = key(Main, "instance");
     SPOOL_MAX_BYTES = key(Main, "spool_max_bytes").or("10GiB");

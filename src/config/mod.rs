@@ -35,7 +35,8 @@ pub use secret::{REDACTED, Secret};
 pub use texts::Texts;
 pub use typed::{
     Archive, ArchiveTarget, Codec, Compression, Config, Consumer, InstanceName, KafkaProperties,
-    LogLevel, Main, MakVersion, OffsetReset, OnGap, OnTopicRecreated, S3Target, Sse, Tag, Upload,
+    LogFormat, LogLevel, Main, MakVersion, OffsetReset, OnGap, OnTopicRecreated, S3Target, Sse,
+    Tag, Upload,
 };
 pub use units::ByteSize;
 

@@ -40,6 +40,7 @@ impl Config {
         let main = &self.main;
         vec![
             (keys::LOG_LEVEL, main.log_level.to_string()),
+            (keys::LOG_FORMAT, main.log_format.to_string()),
             (keys::WORKING_DIRECTORY, main.working_directory.display().to_string()),
             (keys::INSTANCE, main.instance.to_string()),
             (keys::SPOOL_MAX_BYTES, main.spool_max_bytes.to_string()),

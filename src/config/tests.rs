@@ -154,7 +154,7 @@ fn a_comment_behind_a_value_is_said_to_be_none() {
 
 #[test]
 fn everything_wrong_is_said_at_once() {
-    let text = "[main]\nlog.level = LOUD\nspool_max_bytes = 12XB\nshutdown_timeout = 0\n[consumer]\n\
+    let text = "[main]\nlog.level = LOUD\nspool_max_bytes = 12XB\nshutdown_timeout = 0\nlog.format = xml\n[consumer]\n\
         consumer_processes = many\nkafka_bootstrap = k:0\nmax_file_bytes = 5GiB\nmak_version = 3\n\
         isolation_level = x\n[compression]\ncompression = lzma\n[s3]\ns3_access_key = AKIAX\n\
         s3_endpoint = ftp://x\ns3_prefix = a//b\ns3_sse = rot13\n[archive]\npublish_deadline = soon\n\
@@ -164,18 +164,19 @@ fn everything_wrong_is_said_at_once() {
         "f:2: [main] log.level: \"LOUD\" is not one of DEBUG",
         "f:3: [main] spool_max_bytes: \"12XB\" is not a number of bytes",
         "f:4: [main] shutdown_timeout: \"0\" is too short",
-        "f:6: [consumer] consumer_processes: \"many\" is not a number from 0 to 256",
-        "f:7: [consumer] kafka_bootstrap: \"k:0\" is not a comma-separated list",
-        "f:8: [consumer] max_file_bytes: \"5GiB\" is out of range",
-        "f:9: [consumer] mak_version: \"3\" is not one of 1, 2",
-        "f:10: [consumer] isolation_level: \"x\" is not one of",
-        "f:12: [compression] compression: \"lzma\" is not one of gzip, zstd, none",
-        "f:15: [s3] s3_endpoint: \"ftp://x\" is not",
-        "f:17: [s3] s3_sse: \"rot13\" is not",
-        "f:19: [archive] publish_deadline: \"soon\" is not a number of seconds",
-        "f:21: [kafka] group.id: the property can't be set here; set [consumer] kafka_consumer_group",
-        "f:22: [kafka] not.there: there is no such key",
-        "f:23: [kafka] enable.auto.commit: the property can't be set: ",
+        "f:5: [main] log.format: \"xml\" is not one of text, json",
+        "f:7: [consumer] consumer_processes: \"many\" is not a number from 0 to 256",
+        "f:8: [consumer] kafka_bootstrap: \"k:0\" is not a comma-separated list",
+        "f:9: [consumer] max_file_bytes: \"5GiB\" is out of range",
+        "f:10: [consumer] mak_version: \"3\" is not one of 1, 2",
+        "f:11: [consumer] isolation_level: \"x\" is not one of",
+        "f:13: [compression] compression: \"lzma\" is not one of gzip, zstd, none",
+        "f:16: [s3] s3_endpoint: \"ftp://x\" is not",
+        "f:18: [s3] s3_sse: \"rot13\" is not",
+        "f:20: [archive] publish_deadline: \"soon\" is not a number of seconds",
+        "f:22: [kafka] group.id: the property can't be set here; set [consumer] kafka_consumer_group",
+        "f:23: [kafka] not.there: there is no such key",
+        "f:24: [kafka] enable.auto.commit: the property can't be set: ",
         "f: [main] working_directory: the key is required",
         "f: [consumer] kafka_consumer_group: the key is required",
         "f: [consumer] topic_whitelist: the key is required",

@@ -59,6 +59,8 @@ pub(super) fn spool_reserve(largest_file: ByteSize, compressors: u16) -> ByteSiz
 pub struct Main {
     /// `log.level`
     pub log_level: LogLevel,
+    /// `log.format`
+    pub log_format: LogFormat,
     /// `working_directory`, absolute.
     pub working_directory: PathBuf,
     /// `instance`
@@ -312,6 +314,16 @@ impl LogLevel {
             Self::Warning => log::LevelFilter::Warn,
             Self::Error | Self::Critical => log::LevelFilter::Error,
         }
+    }
+}
+
+words! {
+    /// How lines of the log look.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object each.
+        Json = "json",
     }
 }
 

@@ -95,7 +95,10 @@ impl Dropped {
             Taken::Ours(file) => {
                 discard(file)?;
                 self.dropped += 1;
-                log::info!("{}: {name} was dropped: the chain has no use for it", name.partition);
+                log::info!(
+                    event = "dropped", file:% = name;
+                    "{}: {name} was dropped: the chain has no use for it", name.partition
+                );
             }
             Taken::Busy => self.busy += 1,
             Taken::Gone => {}
@@ -148,7 +151,10 @@ fn repair_in_progress(
             Repaired::Dropped => {
                 takeover.dropped += 1;
                 if let recovery::Repair::Drop(reason) = repair {
-                    log::info!("{partition}: \"{}\" was dropped: {reason}", path.display());
+                    log::info!(
+                        event = "dropped", file:% = path.display();
+                        "{partition}: \"{}\" was dropped: {reason}", path.display()
+                    );
                 }
             }
         }

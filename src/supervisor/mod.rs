@@ -217,8 +217,10 @@ where
     }
     let outcome = Shell::new(spec, read_spec, worker_main, options, signals, lock)?.run()?;
     match outcome.last_word {
-        Some(word) => log::error!("exiting with code {}: {word}", outcome.code),
-        None => log::info!("everything has stopped in order"),
+        Some(word) => log::error!(
+            event = "exiting", code = outcome.code; "exiting with code {}: {word}", outcome.code
+        ),
+        None => log::info!(event = "stopped_all"; "everything has stopped in order"),
     }
     Ok(outcome.code)
 }

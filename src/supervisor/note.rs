@@ -88,6 +88,24 @@ impl Note {
     }
 }
 
+impl Note {
+    /// What the log calls it.
+    #[must_use]
+    pub(super) const fn event(self) -> &'static str {
+        match self {
+            Self::Ended { .. } => "worker_ended",
+            Self::Restarting { .. } => "worker_restarting",
+            Self::Incomplete { .. } => "worker_incomplete",
+            Self::Fatal { .. } => "worker_fatal",
+            Self::GaveUp { .. } => "worker_gave_up",
+            Self::Overdue { .. } => "worker_overdue",
+            Self::Replacing { .. } => "workers_replaced",
+            Self::TakingUp { .. } => "workers_changed",
+            Self::Shrinking { .. } => "workers_fewer",
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

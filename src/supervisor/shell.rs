@@ -128,7 +128,7 @@ where
             Signal::Child => {}
             Signal::Terminate | Signal::Interrupt => {
                 let word = if self.fleet.is_stopping() { "killing all" } else { "draining" };
-                log::info!("told to stop: {word}");
+                log::info!(event = "stopping"; "told to stop: {word}");
                 self.give(Event::Stop);
             }
             Signal::HangUp => self.reload(),
@@ -192,7 +192,10 @@ where
         let child = fork(&plan, || self.be_worker(slot)).map_err(|error| {
             log::error!("{slot} cannot be started: {}", error.in_full());
         })?;
-        log::info!("{slot} runs as process {}", child.pid());
+        log::info!(
+            event = "worker_started", worker:% = slot, worker_pid = child.pid().get();
+            "{slot} runs as process {}", child.pid()
+        );
         self.children.insert(child.pid(), (slot, child));
         Ok(())
     }
@@ -223,7 +226,9 @@ where
         self.notifier.reloading();
         match (self.read_spec)().and_then(|new| self.spec.refuse_moves(&new).map(|()| new)) {
             Ok(new) => self.adopt(new),
-            Err(error) => log::error!("the configuration stays as it was: {error}"),
+            Err(error) => {
+                log::error!(event = "not_reloaded"; "the configuration stays as it was: {error}");
+            }
         }
         self.notifier.ready();
     }
@@ -232,9 +237,14 @@ where
         let Comparison { changes, mut live, mut replace } =
             self.spec.settings.compare(&new.settings);
         match changes.as_slice() {
-            [] => log::info!("the configuration has been read again: nothing changed"),
+            [] => log::info!(
+                event = "reloaded"; "the configuration has been read again: nothing changed"
+            ),
             changes => {
-                log::info!("the configuration has been read again: {}", changes.join("; "));
+                let changes = changes.join("; ");
+                log::info!(
+                    event = "reloaded"; "the configuration has been read again: {changes}"
+                );
             }
         }
         if let Err(error) = self.handover.put(&new.settings.to_bytes()) {
@@ -273,7 +283,7 @@ where
 }
 
 fn say(note: Note) {
-    log::log!(note.level(), "{note}");
+    log::log!(note.level(), event = note.event(); "{note}");
 }
 
 fn plan<S>(spec: &FleetSpec<S>, versions: &BTreeMap<Role, Version>) -> Plan {

@@ -10,10 +10,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::backoff::Backoff;
 use super::pack::{PackError, Packing, level, pack};
-use super::{Context, Exit, in_full};
+use super::{Context, Exit, SPOOL, in_full};
 use crate::config::Config;
+use crate::logging::{self, Fault};
 use crate::spool::error::IoExt;
 use crate::spool::stage::{Placed, Rotated};
 use crate::spool::watch::{Interest, Watch};
@@ -82,6 +85,7 @@ impl<'a> Compressor<'a> {
             }
             let wait = match self.pass() {
                 Ok(true) => {
+                    logging::working(Fault::PACK, SPOOL);
                     self.backoff.reset();
                     self.told.borrow_mut().trouble = None;
                     Duration::ZERO
@@ -91,9 +95,10 @@ impl<'a> Compressor<'a> {
                 Ok(false) => self.config.compression.check_interval,
                 Err(error) => {
                     let wait = self.backoff.next();
-                    let trouble = &mut self.told.borrow_mut().trouble;
-                    Trouble::again(trouble, in_full(&error), wait);
-                    log::error!("{}; trying again in {:.1} s", in_full(&error), wait.as_secs_f64());
+                    let text = in_full(&error);
+                    let error = format!("{text}; trying again");
+                    logging::failing(Level::Error, Fault::PACK, SPOOL, &error);
+                    Trouble::again(&mut self.told.borrow_mut().trouble, text, wait);
                     wait
                 }
             };
@@ -188,13 +193,16 @@ impl<'a> Compressor<'a> {
                 let from = bytes.len();
                 drop(bytes);
                 let placed = packing.publish()?;
-                report(&placed, from, length, began);
+                report(name, &placed, from, length, began);
                 self.count(from, length);
                 self.ctx.reporter.useful();
                 Ok(Done::Packed)
             }
             Err(PackError::Damaged(why)) => {
-                log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
+                log::error!(
+                    event = "quarantined", file:% = name, error = why.as_str();
+                    "{name}: damaged: {why}; it goes to quarantine and is read again"
+                );
                 packing.abandon().quarantine(&why)?;
                 self.told.borrow_mut().quarantined += 1;
                 Ok(Done::Packed)
@@ -219,10 +227,17 @@ fn packing(config: &Config) -> Result<Packing, Exit> {
     Ok(Packing { level: level(config)?, mak: config.consumer.mak_version })
 }
 
-fn report(placed: &Placed, from: usize, to: u64, began: Instant) {
-    let seconds = began.elapsed().as_secs_f64();
-    match placed {
-        Placed::Ours(name) => log::info!("packed {name}: {from} -> {to} bytes in {seconds:.2} s"),
-        Placed::Theirs(name) => log::info!("{name} is there already; it is kept"),
-    }
+fn report(of: &FileName, placed: &Placed, from: usize, to: u64, began: Instant) {
+    let (Placed::Ours(name) | Placed::Theirs(name)) = placed;
+    let (range, from, took) = (of.range, from as u64, began.elapsed());
+    let kept = match placed {
+        Placed::Ours(_) => "",
+        Placed::Theirs(_) => " (it was there already, and is kept)",
+    };
+    log::debug!(
+        event = "packed", file:% = name, start = range.start().get(), next = range.next().get(),
+        unpacked = from, bytes = to, ms = logging::millis(took);
+        "packed {name}: {} to {} in {:.2} s{kept}",
+        logging::size(from), logging::size(to), took.as_secs_f64()
+    );
 }

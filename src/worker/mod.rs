@@ -19,8 +19,10 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use memmap2::Mmap;
 
+use crate::logging::{self, Fault};
 use crate::spool::SpoolError;
 use crate::status::Recorder;
 use crate::status::model::Phase;
@@ -36,6 +38,10 @@ pub(crate) use reload::{InForce, uptake};
 /// How long broker or store may be out of reach before a start is given up.
 /// Shorter than the supervisor takes a silent worker for one that has come up.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What troubles are about that are not a single partition's.
+const KAFKA: &str = "Kafka";
+const SPOOL: &str = "the spool";
 
 /// What a worker is given.
 #[derive(Debug)]
@@ -152,7 +158,10 @@ pub(crate) async fn self_test(store: &dyn Store, ctx: &Context) -> Result<(), Ex
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
     loop {
         let failure: Failure = match store::selftest::run(store).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                logging::working(Fault::STORE, store.url());
+                return Ok(());
+            }
             Err(failure) => failure,
         };
         if ctx.stop() != Stop::No {
@@ -162,7 +171,8 @@ pub(crate) async fn self_test(store: &dyn Store, ctx: &Context) -> Result<(), Ex
             return Err(Exit::because(failure.exit_code(), &failure));
         }
         let wait = backoff.next();
-        log::warn!("{failure}; trying again in {:.1} s", wait.as_secs_f64());
+        let error = format!("{failure}; trying again");
+        logging::failing(Level::Warn, Fault::STORE, store.url(), &error);
         tokio::time::sleep(wait).await;
     }
 }

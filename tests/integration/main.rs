@@ -11,6 +11,7 @@ mod demo;
 mod errors;
 mod kafka_client;
 mod kills;
+mod logs;
 mod parse;
 mod power_loss;
 mod ranges;

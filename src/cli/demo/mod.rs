@@ -20,13 +20,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Exit, end};
+use crate::logging::count;
 use crate::sys::SysError;
 use crate::sys::child::Ending;
 use compare::{ArchivedFile, Comparison, ReadError, Verdict};
 use family::{Family, Stops, answer};
 use folder::Folder;
 use records::{Sequence, Totals};
-use screen::{Ink, Screen, count, shell_word};
+use screen::{Ink, Screen, shell_word};
 
 /// How long anything may take that should take a second or five.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -129,22 +129,6 @@ pub(super) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// As in `813 B`, `52.1 kB`, `1.2 MB`.
-pub(super) fn size(bytes: u64) -> String {
-    let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
-    match bytes {
-        0..1000 => format!("{bytes} B"),
-        1000..1_000_000 => format!("{} kB", tenths(1000)),
-        _ => format!("{} MB", tenths(1_000_000)),
-    }
-}
-
-/// As in `1 file`, `7 files`.
-pub(super) fn count(number: usize, one: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {one}{ending}")
-}
-
 /// The path as a shell takes it for one word.
 pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
@@ -159,14 +143,6 @@ pub(super) fn shell_word(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        assert_eq!(
-            [0, 999, 1000, 52_190, 1_250_000].map(size).join(", "),
-            "0 B, 999 B, 1.0 kB, 52.1 kB, 1.2 MB"
-        );
-    }
 
     #[test]
     fn a_shell_takes_any_path_for_one_word() {

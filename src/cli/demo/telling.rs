@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::compare::{ArchivedFile, Verdict};
 use super::folder::Folder;
 use super::records::{TOPICS, Totals};
-use super::screen::{Ink, Screen, Step, seconds, shell_word, size};
+use super::screen::{Ink, Screen, Step, seconds, shell_word};
+use crate::logging::size;
 
 /// What was written.
 pub(super) fn produced(totals: &Totals, step: &Step, screen: &mut Screen) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::keys;
-use super::super::typed::{Codec, Compression, InstanceName, LogLevel, Main, Upload};
+use super::super::typed::{Codec, Compression, InstanceName, LogFormat, LogLevel, Main, Upload};
 use super::super::units::ByteSize;
 use super::Host;
 use super::checker::Checker;
@@ -18,6 +18,7 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 pub(super) fn main(check: &mut Checker<'_>, host: &Host) -> Option<Main> {
     let any = ByteSize::new(u64::MAX);
     let log_level = log_level(check);
+    let log_format = check.word(&keys::LOG_FORMAT, LogFormat::WORDS, LogFormat::parse);
     let working_directory = working_directory(check, host.current_directory.as_deref());
     let instance = instance(check, host.name.as_deref());
     let spool_max_bytes = check.size(&keys::SPOOL_MAX_BYTES, ByteSize::new(1), any);
@@ -25,6 +26,7 @@ pub(super) fn main(check: &mut Checker<'_>, host: &Host) -> Option<Main> {
     let shutdown_timeout = check.time(&keys::SHUTDOWN_TIMEOUT, SHORTEST);
     Some(Main {
         log_level: log_level?,
+        log_format: log_format?,
         working_directory: working_directory?,
         instance: instance?,
         spool_max_bytes: spool_max_bytes?,

@@ -5,9 +5,9 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use log::Level;
 use rdkafka::bindings as rd;
 
+use super::complaint;
 use super::{c_string, consume_error, millis, text};
 use crate::kafka::error::{Code, KafkaError};
 
@@ -212,17 +212,10 @@ extern "C" fn log_line(
     fac: *const c_char,
     line: *const c_char,
 ) {
-    let level = match level {
-        ..=3 => Level::Error,
-        4 => Level::Warn,
-        5 | 6 => Level::Info,
-        _ => Level::Debug,
-    };
     if fac.is_null() || line.is_null() {
         return;
     }
     // SAFETY: NUL-terminated strings that live through the call.
     let (fac, line) = unsafe { (CStr::from_ptr(fac), CStr::from_ptr(line)) };
-    let (fac, line) = (fac.to_string_lossy(), line.to_string_lossy());
-    log::log!(target: "librdkafka", level, "{fac}: {line}");
+    complaint::log(level, &fac.to_string_lossy(), &line.to_string_lossy());
 }

@@ -15,6 +15,7 @@ use super::error::{Code, KafkaError};
 mod admin;
 mod batch;
 mod client;
+mod complaint;
 mod group;
 mod layout;
 mod list;

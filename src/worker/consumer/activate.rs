@@ -5,14 +5,18 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
+use super::announce::Begun;
 use super::finder::{Found, Reply, Request};
 use super::owned::{Active, State};
 use super::sink::{Sink, SinkError};
-use super::{Loop, in_full};
+use super::{KAFKA, Loop, SPOOL, in_full};
 use crate::chain::follow::Follower;
 use crate::codec::Container;
 use crate::config::OnGap;
 use crate::kafka::Start;
+use crate::logging::{self, Fault};
 use crate::mak::v2::{self, Blocks, Recovered};
 use crate::meta::{Gap, GapReason, Identity, ObjectMeta};
 use crate::spool::age::Stamp;
@@ -60,7 +64,8 @@ impl Loop<'_> {
             Ok(Prepared::ShortLog { next }) => self.short_log(&tp, next, &found, short_logs),
             Ok(Prepared::Busy) => self.relocate_after(&tp, BUSY_WAIT),
             Err(error) => {
-                log::error!("{tp}: {}", in_full(&error));
+                let error = format!("{tp}: {}", in_full(&error));
+                logging::failing(Level::Error, Fault::SPOOL, SPOOL, &error);
                 self.relocate_later(&tp, "the spool could not be used");
             }
         }
@@ -83,12 +88,12 @@ impl Loop<'_> {
         let read = self.draining.is_none() && !self.target_met(tp, next);
         self.telling.found(tp, found);
         let behind = found.log_end.get().saturating_sub(next.get());
-        log::info!("assigned {tp}: tip {tip}, reading from {next}, {behind} offsets behind");
+        self.assigned.note(Begun { tp: tp.clone(), tip, next, behind }, Instant::now());
         let start =
             Start { partition: tp.clone(), offset: next, leader_epoch: active.leader_epoch };
         self.partitions.insert(tp.clone(), State::Active(Box::new(active)));
         if let Err(error) = stops::clear(&self.spool, &SpoolPartition::of(tp)) {
-            log::warn!("{tp}: {}", in_full(&error));
+            logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
         }
         if read {
             self.starts.push(start);
@@ -104,6 +109,7 @@ impl Loop<'_> {
         }
         match self.consumer.assign(&starts) {
             Ok(slots) => {
+                logging::working(Fault::ASSIGN, KAFKA);
                 for (start, slot) in starts.into_iter().zip(slots) {
                     // `None`: not ours any more; the revocation follows.
                     let Some(slot) = slot else { continue };
@@ -115,7 +121,9 @@ impl Loop<'_> {
                 }
             }
             Err(error) => {
-                log::error!("{} partitions could not be assigned: {error}", starts.len());
+                let count = logging::count(starts.len(), "partition");
+                let error = format!("{count} could not be assigned: {error}");
+                logging::failing(Level::Error, Fault::ASSIGN, KAFKA, &error);
                 for start in starts {
                     self.relocate_later(&start.partition, "it could not be assigned");
                 }
@@ -252,7 +260,11 @@ impl Loop<'_> {
                 let note = Stopped::new(tp, StopKind::Gap, reason).in_chain(&found.chain);
                 return Some(note.about(from, log_start));
             }
-            log::warn!("{tp}: {what}; the chain records it and goes on");
+            let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+            log::warn!(
+                event = "gap", topic, partition, start = from.get(), next = log_start.get();
+                "{tp}: {what}; the chain records it and goes on"
+            );
         }
         active.gap = Some(Gap { from, to: log_start, reason });
         active.reached(log_start, Instant::now());
@@ -271,7 +283,8 @@ impl Loop<'_> {
             let note = Stopped::new(tp, StopKind::Truncated, why).in_chain(&found.chain);
             return self.stop(tp, note);
         }
-        log::warn!("{tp}: the log ends at {end}, before position {next}; looking again");
+        let error = format!("the log ends at {end}, before position {next}; looking again");
+        logging::failing(Level::Warn, Fault::SHORT_LOG, tp, &error);
         self.relocate_after(tp, Duration::from_millis(2500));
         if let Some(State::Finding { short_logs, .. }) = self.partitions.get_mut(tp) {
             *short_logs = tries + 1;
@@ -304,7 +317,8 @@ fn inspect(
 
 fn resume(file: InProgress, whole: &mut HashMap<WriterToken, Recovered>) -> Option<Sink> {
     let found = whole.remove(&file.name().token)?;
-    log::info!(
+    log::debug!(
+        event = "continued", file:% = file.name(), records = found.records;
         "{}: going on with its file in progress, {} records",
         file.name().partition,
         found.records

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use log::Level;
+
 use super::owned::State;
-use super::{ASK, BATCH_WAIT, Loop};
+use super::{ASK, BATCH_WAIT, KAFKA, Loop, SPOOL};
 use crate::kafka::{Batch, KafkaError, Message, Part, PartitionEvent, Run, Slot};
+use crate::logging::{self, Fault};
 use crate::mak::{Headers, HeadersBuf, Record};
 use crate::spool::{StopKind, Stopped};
 use crate::types::{Offset, TopicPartition};
@@ -25,7 +28,7 @@ enum Filled {
 }
 
 /// Why a run of records can't be taken in.
-enum Trouble {
+enum Failed {
     /// The client can't make sense of a record: it will not, however often it is read.
     Unreadable { at: Offset, why: KafkaError },
     /// The file in progress is the matter.
@@ -54,6 +57,9 @@ impl Loop<'_> {
         let before = self.summary.bytes;
         let taken = self.consumer.take(batch, BATCH_WAIT) as u64;
         self.summary.records += taken;
+        if taken > 0 {
+            logging::working(Fault::BROKERS, KAFKA);
+        }
         let now = Instant::now();
         for part in batch.parts() {
             match part {
@@ -87,12 +93,13 @@ impl Loop<'_> {
             match self.fill_file(&tp, &mut messages, largest, now) {
                 Ok(Filled::Whole) => self.rotate(std::slice::from_ref(&tp)),
                 Ok(Filled::RunEnded) => return,
-                Err(Trouble::File(why)) => {
-                    log::error!("{tp}: {why}");
+                Err(Failed::File(why)) => {
+                    let error = format!("{tp}: {why}");
+                    logging::failing(Level::Error, Fault::SPOOL, SPOOL, &error);
                     self.relocate_later(&tp, "its file in progress could not be written");
                     return;
                 }
-                Err(Trouble::Unreadable { at, why }) => return self.unreadable(&tp, at, &why, now),
+                Err(Failed::Unreadable { at, why }) => return self.unreadable(&tp, at, &why, now),
             }
             match self.active_mut(&tp) {
                 // It could not be closed now: every record of the run has to go somewhere.
@@ -110,7 +117,7 @@ impl Loop<'_> {
         messages: &mut impl Iterator<Item = Message<'m>>,
         largest: u64,
         now: Instant,
-    ) -> Result<Filled, Trouble> {
+    ) -> Result<Filled, Failed> {
         let Some(State::Active(active)) = self.partitions.get_mut(tp) else {
             return Ok(Filled::RunEnded);
         };
@@ -121,7 +128,7 @@ impl Loop<'_> {
             let headers = match encode_headers(message, &mut self.headers) {
                 Ok(headers) => headers,
                 Err(why) => {
-                    filled = Err(Trouble::Unreadable { at: message.offset(), why });
+                    filled = Err(Failed::Unreadable { at: message.offset(), why });
                     break;
                 }
             };
@@ -134,7 +141,7 @@ impl Loop<'_> {
             };
             bytes += record.content_bytes();
             if let Err(error) = active.push(&self.spool, &record, self.block_target, now) {
-                filled = Err(Trouble::File(super::in_full(&error)));
+                filled = Err(Failed::File(super::in_full(&error)));
                 break;
             }
             last = Some(message);
@@ -188,14 +195,17 @@ impl Loop<'_> {
                 let why = format!("{text}: grant READ on the topic");
                 self.stop(&tp, Stopped::new(&tp, StopKind::NotPermitted, why));
             }
-            PartitionEvent::Error { code, text } => log::warn!("{tp}: {text} ({})", code.0),
+            PartitionEvent::Error { code, text } => {
+                let error = format!("{text} ({})", code.0);
+                logging::failing(Level::Warn, Fault::PARTITION, &tp, &error);
+            }
         }
     }
 
     /// The topic is not there any more, or is there again: what was read is closed, and the
     /// broker is asked anew.
     fn gone(&mut self, tp: &TopicPartition, text: &str) {
-        log::warn!("{tp}: {text}");
+        logging::failing(Level::Warn, Fault::PARTITION, tp, text);
         self.rotate(std::slice::from_ref(tp));
         self.let_go(tp);
         self.relocate_after(tp, ASK);

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use log::Level;
 
 use crate::chain::locate::{Hints, Outcome};
 use crate::chain::{CommitNote, Position};
 use crate::config::Config;
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
+use crate::logging::{self, Fault};
 use crate::meta::Identity;
 use crate::spool::{Spool, Stopped, tips};
 use crate::status::model::Trouble;
@@ -160,6 +162,7 @@ impl Finder {
             }
             match attempted {
                 Ok(()) => {
+                    logging::working(Fault::FIND, "positions");
                     backoff.reset();
                     *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
@@ -169,12 +172,11 @@ impl Finder {
                     Trouble::again(&mut trouble, error.to_string(), wait);
                     drop(trouble);
                     not_before = Instant::now() + wait;
-                    log::warn!(
-                        "can't find where {} partitions are to be read from: {error}; asking \
-                         again in {:.1} s",
-                        pending.len(),
-                        wait.as_secs_f64()
+                    let count = logging::count(pending.len(), "partition");
+                    let error = format!(
+                        "can't find where {count} are to be read from: {error}; asking again"
                     );
+                    logging::failing(Level::Warn, Fault::FIND, "positions", &error);
                 }
             }
         }

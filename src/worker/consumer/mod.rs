@@ -7,6 +7,7 @@
 //! | `finder`, `genesis` | where a partition is to be read from; a thread of its own |
 //! | `activate` | from the finder's answer to a partition that is being read |
 //! | `owned`, `sink` | one partition, and its file in progress |
+//! | `announce` | assignments, in a few lines of the log |
 //! | `batch` | records and partition events as they come: the hot path |
 //! | `rotate` | which files are due, and how they are closed |
 //! | `news` | tips that moved, wishes to go back, commits |
@@ -17,6 +18,7 @@
 //! Only a tip is ever committed. Nothing here waits for the store.
 
 mod activate;
+mod announce;
 mod batch;
 mod ends;
 mod finder;
@@ -35,11 +37,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::{Context, Exit, in_full};
+use log::Level;
+
+use super::{Context, Exit, KAFKA, SPOOL, in_full};
 use crate::config::Config;
 use crate::kafka::{
     Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Spec, Start,
 };
+use crate::logging::{self, Fault};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow, Room};
 use crate::spool::recovery::{Reason, Repair};
@@ -49,6 +54,7 @@ use crate::spool::{Spool, SpoolError, SpoolPartition, Stopped, Taken, stops};
 use crate::sys::signals::Order;
 use crate::types::{TopicName, TopicPartition};
 
+use announce::Assigned;
 use finder::{Reply, Request};
 use owned::{Active, State};
 use targets::Targets;
@@ -115,6 +121,8 @@ struct Loop<'a> {
     targets: Option<Targets>,
     /// Why partitions stopped that have not gone on since, so that each is reported once.
     stopped: HashMap<TopicPartition, Stopped>,
+    /// What has begun to be read, and was not logged yet.
+    assigned: Assigned,
     summary: Summary,
     telling: Telling,
 }
@@ -154,6 +162,7 @@ impl Loop<'_> {
                 break exit;
             }
         };
+        self.assigned.say();
         self.park_all();
         self.tell_now(Instant::now());
         drop(batch);
@@ -215,9 +224,13 @@ impl Loop<'_> {
         if (now >= timers.topics || self.topics.changed) && self.draining.is_none() {
             timers.topics = now + self.topics.every;
             self.topics.changed = false;
-            if let Err(error) = self.match_topics() {
-                log::warn!("the cluster's topics can't be listed: {error}");
-                timers.topics = now + ASK;
+            match self.match_topics() {
+                Ok(()) => logging::working(Fault::TOPICS, KAFKA),
+                Err(error) => {
+                    let error = format!("the cluster's topics can't be listed: {error}");
+                    logging::failing(Level::Warn, Fault::TOPICS, KAFKA, &error);
+                    timers.topics = now + ASK;
+                }
             }
         }
         if now >= timers.stalled {
@@ -236,6 +249,9 @@ impl Loop<'_> {
             return None;
         }
         timers.tick = now + TICK;
+        if self.assigned.is_due(now, self.is_finding()) {
+            self.assigned.say();
+        }
         self.news();
         self.flush_old(now);
         let due = self.due(now);
@@ -248,7 +264,7 @@ impl Loop<'_> {
     /// Waits until something may have happened, when no records are taken.
     fn idle(&self) {
         if let Err(error) = self.watch.wait(BATCH_WAIT, &[]) {
-            log::warn!("{}", in_full(&error));
+            logging::failing(Level::Warn, Fault::SCAN, SPOOL, &in_full(&error));
             std::thread::sleep(BATCH_WAIT);
         }
     }
@@ -257,14 +273,18 @@ impl Loop<'_> {
         match order {
             Order::Drain => {
                 if self.draining.is_none() {
-                    log::info!("draining: nothing more is fetched; waiting for the uploads");
+                    log::info!(
+                        event = "draining";
+                        "draining: nothing more is fetched; waiting for the uploads"
+                    );
                     self.drain();
                 }
             }
             Order::AtOnce => self.at_once = true,
             Order::Rotate => {
                 let all = self.dirty(|_| true);
-                log::info!("rotating {} files in progress, as asked", all.len());
+                let files = all.len();
+                log::info!(event = "rotating", files; "rotating {files} files in progress, as asked");
                 self.rotate(&all);
             }
             // What came with it is in force already.
@@ -291,12 +311,16 @@ impl Loop<'_> {
             }
             Event::Revoked { partitions, lost } => {
                 for tp in &partitions {
-                    self.revoked(tp, lost);
+                    self.revoked(tp);
                 }
+                announce::revoked(&partitions, lost);
                 self.share_memory();
             }
             Event::Committed(answers) => self.committed(answers),
-            Event::AllBrokersDown { text } => log::warn!("no broker can be reached: {text}"),
+            Event::AllBrokersDown { text } => {
+                let error = format!("no broker can be reached: {text}");
+                logging::failing(Level::Warn, Fault::BROKERS, KAFKA, &error);
+            }
             Event::Error { fatal: true, code, text } => {
                 log::error!("the Kafka client can't go on: {text} ({})", code.0);
                 return Some(Exit(code_exit(code)));
@@ -305,7 +329,10 @@ impl Loop<'_> {
                 log::error!("the Kafka client is not permitted: {text} ({})", code.0);
                 return Some(Exit(77));
             }
-            Event::Error { code, text, .. } => log::warn!("Kafka client: {text} ({})", code.0),
+            Event::Error { code, text, .. } => {
+                let error = format!("{text} ({})", code.0);
+                logging::failing(Level::Warn, Fault::CLIENT, KAFKA, &error);
+            }
         }
         None
     }
@@ -315,6 +342,10 @@ impl Loop<'_> {
             State::Active(active) => Some((tp, &**active)),
             State::Finding { .. } | State::Stopped { .. } => None,
         })
+    }
+
+    fn is_finding(&self) -> bool {
+        self.partitions.values().any(|state| matches!(state, State::Finding { .. }))
     }
 
     fn active_mut(&mut self, tp: &TopicPartition) -> Option<&mut Active> {
@@ -350,7 +381,9 @@ impl Loop<'_> {
     /// Something about the partition's position is not as it was thought: begins anew from what
     /// chain, spool and broker say.
     fn relocate(&mut self, tp: &TopicPartition, why: &str) {
-        log::info!("{tp}: looking again where to read from: {why}");
+        // Two instances that both write may bring a partition here for a long time.
+        let text = format!("looking again where to read from: {why}");
+        logging::failing(Level::Info, Fault::RELOCATED, tp, &text);
         self.let_go(tp);
         self.locate(tp, 0);
     }
@@ -360,18 +393,16 @@ impl Loop<'_> {
         if let Some(active) = self.active_mut(tp)
             && let Err(error) = active.park()
         {
-            log::warn!("{tp}: {}", in_full(&error));
+            logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
         }
         self.unassign(std::slice::from_ref(tp));
     }
 
-    fn revoked(&mut self, tp: &TopicPartition, lost: bool) {
+    fn revoked(&mut self, tp: &TopicPartition) {
         let _ = self.finder.send(Request::Forget(tp.clone()));
         self.let_go(tp);
         self.partitions.remove(tp);
         self.stopped.remove(tp);
-        let how = if lost { " (too late: others may read it already)" } else { "" };
-        log::info!("revoked {tp}{how}");
     }
 
     /// The partition needs the operator; the others go on.
@@ -383,6 +414,8 @@ impl Loop<'_> {
             // It was tried once more, in vain.
             Some(before) => note.since_ms = before.since_ms,
             None => log::error!(
+                event = "stopped", topic = tp.topic.as_str(), partition = tp.partition.get(),
+                kind:% = note.kind, error = note.reason.as_str();
                 "stopped {tp}: {} ({}); what leads out of it: {}",
                 note.reason,
                 note.kind,
@@ -391,7 +424,9 @@ impl Loop<'_> {
         }
         match stops::write(&self.spool, note) {
             Ok(note) => drop(self.stopped.insert(tp.clone(), note)),
-            Err(error) => log::warn!("{tp}: {}", in_full(&error)),
+            Err(error) => {
+                logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
+            }
         }
     }
 
@@ -404,12 +439,18 @@ impl Loop<'_> {
                 Ok(Some(_)) if now < *look_at => {}
                 Ok(Some(_)) => again.push((tp.clone(), false)),
                 Ok(None) => again.push((tp.clone(), true)),
-                Err(error) => log::warn!("{tp}: {}", in_full(&error)),
+                Err(error) => {
+                    logging::failing(Level::Warn, Fault::SCAN, SPOOL, &in_full(&error));
+                }
             }
         }
         for (tp, lifted) in again {
             if lifted {
-                log::info!("{tp}: its stop was lifted; looking where to read from");
+                let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+                log::info!(
+                    event = "lifted", topic, partition;
+                    "{tp}: its stop was lifted; looking where to read from"
+                );
                 self.stopped.remove(&tp);
             }
             self.locate(&tp, 0);
@@ -421,7 +462,8 @@ impl Loop<'_> {
             if let State::Active(active) = state
                 && let Err(error) = active.park()
             {
-                log::warn!("{tp}: {}", in_full(&error));
+                let error = format!("{tp}: {}", in_full(&error));
+                logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &error);
             }
         }
     }
@@ -437,9 +479,13 @@ impl Loop<'_> {
     fn measure_spool(&mut self) {
         self.taken_since = 0;
         let room = match self.room() {
-            Ok(room) => room,
+            Ok(room) => {
+                logging::working(Fault::SCAN, SPOOL);
+                room
+            }
             Err(error) => {
-                log::error!("{}; nothing is fetched meanwhile", in_full(&error));
+                let error = format!("{}; nothing is fetched meanwhile", in_full(&error));
+                logging::failing(Level::Error, Fault::SCAN, SPOOL, &error);
                 self.flow = Flow::Pause;
                 return;
             }
@@ -451,17 +497,23 @@ impl Loop<'_> {
         let flow = levels.flow(used, self.flow);
         if flow != self.flow {
             self.flow = flow;
+            let (in_spool, left) = (logging::size(used), logging::size(free));
             match flow {
                 Flow::Pause if levels.by_disk => log::warn!(
-                    "the disk of \"{}\" is nearly full: {used} bytes in the spool and {free} free; \
+                    event = "paused", used, free;
+                    "the disk of \"{}\" is nearly full: {in_spool} in the spool and {left} free; \
                      nothing is fetched until there is room for packing",
                     self.spool.root().display()
                 ),
                 Flow::Pause => log::warn!(
-                    "the spool is full: {used} bytes; nothing is fetched until it is below {}",
-                    levels.resume_below
+                    event = "paused", used, free;
+                    "the spool is full: {in_spool}; nothing is fetched until it is below {}",
+                    logging::size(levels.resume_below)
                 ),
-                Flow::Take => log::info!("the spool has room again: {used} bytes; fetching"),
+                Flow::Take => log::info!(
+                    event = "unpaused", used, free;
+                    "the spool has room again: {in_spool}; fetching"
+                ),
             }
         }
         if flow == Flow::Pause {
@@ -486,9 +538,12 @@ impl Loop<'_> {
         let ours: HashSet<_> = self.partitions.keys().map(SpoolPartition::of).collect();
         for file in files.into_iter().filter(|file| !ours.contains(&file.name.partition)) {
             if let Ok(Taken::Ours(abandoned)) = Abandoned::claim(&self.spool, &file.name) {
-                log::info!("{}: dropped: nobody writes it, and the spool is full", file.name);
+                log::info!(
+                    event = "dropped", file:% = file.name;
+                    "{}: dropped: nobody writes it, and the spool is full", file.name
+                );
                 if let Err(error) = abandoned.repair(Repair::Drop(Reason::DoesNotJoin)) {
-                    log::warn!("{}", in_full(&error));
+                    logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
                 }
             }
         }
@@ -508,10 +563,9 @@ impl Loop<'_> {
         let ends = match self.admin.list_offsets(&quiet, self.config.consumer.isolation, ASK) {
             Ok(ends) => ends,
             Err(error) => {
-                log::warn!(
-                    "the ends of {} quiet partitions are not to be had: {error}",
-                    quiet.len()
-                );
+                let count = logging::count(quiet.len(), "quiet partition");
+                let error = format!("the ends of {count} are not to be had: {error}");
+                logging::failing(Level::Warn, Fault::CLIENT, KAFKA, &error);
                 return;
             }
         };
@@ -520,7 +574,8 @@ impl Loop<'_> {
             let Some(active) = self.active_mut(&tp) else { continue };
             if active.next < end {
                 let next = active.next;
-                log::warn!("{tp}: nothing came from {next} on, though the log ends at {end}");
+                let error = format!("nothing came from {next} on, though the log ends at {end}");
+                logging::failing(Level::Warn, Fault::STALLED, &tp, &error);
                 self.relocate(&tp, "it has stalled");
             } else {
                 active.progress = now;
@@ -536,7 +591,7 @@ impl Loop<'_> {
             if let State::Active(active) = state
                 && let Err(error) = active.flush_older_than(FLUSH_AFTER, now)
             {
-                log::error!("{tp}: {}", in_full(&error));
+                logging::failing(Level::Error, Fault::SPOOL, SPOOL, &in_full(&error));
                 failed.push(tp.clone());
             }
         }
@@ -559,19 +614,37 @@ impl Loop<'_> {
             targets.forget_topics_but(&matching);
         }
         if matching != self.topics.subscribed {
-            log::info!("subscribing to {} topics: {}", matching.len(), names(&matching));
+            let topics = matching.len();
+            log::info!(
+                event = "subscribed", topics;
+                "subscribing to {}: {}", logging::count(topics, "topic"), names(&matching)
+            );
             self.consumer.subscribe(&matching)?;
             self.topics.subscribed = matching;
         }
         Ok(())
     }
 
+    /// How many offsets the partitions that are read are behind their ends, as far as the client
+    /// knows them.
+    fn behind(&self) -> u64 {
+        let behind = self.active().filter_map(|(tp, active)| {
+            let end = self.consumer.high_watermark(tp)?;
+            Some(end.get().saturating_sub(active.next.get()))
+        });
+        behind.sum()
+    }
+
     fn sum_up(&mut self) {
         self.telling.summed_up(&self.summary);
+        logging::say_overdue();
         let Summary { records, bytes, files } = std::mem::take(&mut self.summary);
-        if records > 0 {
+        if records > 0 || files > 0 {
+            let behind = self.behind();
             log::info!(
-                "in the last minute: {records} records, {bytes} bytes read; {files} files rotated"
+                event = "summary", records, bytes, files, behind, partitions = self.partitions.len();
+                "in the last minute: {records} records read, {}; {} closed; {behind} offsets behind",
+                logging::size(bytes), logging::count(usize::try_from(files).unwrap_or(usize::MAX), "file")
             );
         }
     }
@@ -586,7 +659,7 @@ fn names(topics: &[TopicName]) -> String {
 }
 
 fn fatal(error: &KafkaError) -> Exit {
-    log::error!("the Kafka client can't go on: {error}");
+    log::error!(event = "fatal"; "the Kafka client can't go on: {error}");
     Exit(error.code().map_or(70, code_exit))
 }
 

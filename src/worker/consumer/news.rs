@@ -5,11 +5,14 @@
 
 use std::time::Duration;
 
+use log::Level;
+
 use super::owned::State;
-use super::{Loop, in_full};
+use super::{KAFKA, Loop, SPOOL, in_full};
 use crate::chain::CommitNote;
 use crate::chain::follow::Reaction;
 use crate::kafka::{Commit, KafkaError};
+use crate::logging::{self, Fault};
 use crate::spool::{SpoolPartition, stops, tips};
 use crate::types::{Offset, TopicPartition};
 
@@ -25,7 +28,7 @@ impl Loop<'_> {
             return;
         }
         let rewinds = tips::rewinds(&self.spool).unwrap_or_else(|error| {
-            log::warn!("{}", in_full(&error));
+            logging::failing(Level::Warn, Fault::SCAN, SPOOL, &in_full(&error));
             Vec::new()
         });
         for tp in waiting {
@@ -39,7 +42,9 @@ impl Loop<'_> {
             match tips::read(&self.spool, &partition) {
                 Ok(Some(tip)) => self.tip_moved(&tp, tip.position),
                 Ok(None) => {}
-                Err(error) => log::warn!("{tp}: {}", in_full(&error)),
+                Err(error) => {
+                    logging::failing(Level::Warn, Fault::SCAN, SPOOL, &in_full(&error));
+                }
             }
             if let Ok(Some(note)) = stops::read(&self.spool, &partition) {
                 self.stop(&tp, note);
@@ -64,7 +69,8 @@ impl Loop<'_> {
         let Some(active) = self.active_mut(tp) else { return false };
         let go_back = matches!(active.follower.rewind(to), Reaction::Restart(_));
         if go_back {
-            log::info!("{tp}: going back to {to}: {why}");
+            let text = format!("going back to {to}: {why}");
+            logging::failing(Level::Info, Fault::RELOCATED, tp, &text);
             self.let_go(tp);
             // Not at once: the file may only just be being put aside.
             self.relocate_after(tp, Duration::from_millis(500));
@@ -88,7 +94,9 @@ impl Loop<'_> {
             }
         }
         if let Err(error) = self.consumer.commit(&commits) {
-            log::warn!("{} tips could not be committed: {error}", commits.len());
+            let tips = logging::count(commits.len(), "tip");
+            let error = format!("{tips} could not be committed: {error}");
+            logging::failing(Level::Warn, Fault::COMMIT, KAFKA, &error);
             for commit in &commits {
                 self.uncommitted(&commit.partition);
             }
@@ -100,20 +108,40 @@ impl Loop<'_> {
         &mut self,
         answers: Vec<(TopicPartition, Offset, Result<(), KafkaError>)>,
     ) {
+        let mut failed = Vec::new();
         for (tp, offset, answer) in answers {
             match answer {
                 Ok(()) => {
-                    log::debug!("committed {tp} at {offset}");
+                    let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+                    log::debug!(
+                        event = "committed", topic, partition, next = offset.get();
+                        "committed {tp} at {offset}"
+                    );
+                    logging::working(Fault::COMMIT, &tp);
                     // Should it stop again, that is news.
-                    self.stopped.remove(&tp);
+                    if self.stopped.remove(&tp).is_some() {
+                        log::info!(event = "resumed", topic, partition; "resumed {tp}");
+                    }
                     if let Some(active) = self.active_mut(&tp) {
                         active.commit_done = Some(offset);
                     }
                 }
                 Err(error) => {
-                    log::warn!("{tp}: tip {offset} was not committed: {error}; trying again");
                     self.uncommitted(&tp);
+                    failed.push((tp, error));
                 }
+            }
+        }
+        match &failed[..] {
+            [] => logging::working(Fault::COMMIT, KAFKA),
+            [(tp, error)] => {
+                let error = format!("its tip was not committed: {error}; trying again");
+                logging::failing(Level::Warn, Fault::COMMIT, tp, &error);
+            }
+            [(_, error), ..] => {
+                let count = failed.len();
+                let error = format!("{count} tips were not committed: {error}; trying again");
+                logging::failing(Level::Warn, Fault::COMMIT, KAFKA, &error);
             }
         }
     }
@@ -126,7 +154,10 @@ impl Loop<'_> {
 
     /// Looks again where to read from, but not at once.
     pub(super) fn relocate_later(&mut self, tp: &TopicPartition, why: &str) {
-        log::info!("{tp}: {why}; looking again in a moment");
+        log::debug!(
+            event = "relocated", topic = tp.topic.as_str(), partition = tp.partition.get();
+            "{tp}: {why}; looking again in a moment"
+        );
         self.let_go(tp);
         self.relocate_after(tp, Duration::from_secs(2));
     }

@@ -7,10 +7,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
+use log::Level;
+
 use super::owned::{Active, State};
 use super::sink::{Rotation, SinkError};
-use super::{ASK, Loop, in_full};
+use super::{ASK, KAFKA, Loop, SPOOL, in_full};
 use crate::kafka::{Code, KafkaError};
+use crate::logging::{self, Fault};
 use crate::spool::age::Stamp;
 use crate::spool::stage::Placed;
 use crate::types::{TopicId, TopicName, TopicPartition};
@@ -61,10 +64,13 @@ impl Loop<'_> {
         let answers = match self.admin.topic_ids(&topics, ASK) {
             Ok(answers) => answers,
             Err(error) => {
-                log::warn!("{} files can't be rotated now: {error}", due.len());
+                let files = logging::count(due.len(), "file");
+                let error = format!("{files} can't be rotated now: {error}");
+                logging::failing(Level::Warn, Fault::ROTATE, KAFKA, &error);
                 return;
             }
         };
+        logging::working(Fault::ROTATE, KAFKA);
         let mut ids: HashMap<TopicName, TopicId> = HashMap::new();
         for (topic, answer) in answers {
             match answer.as_ref().map_err(KafkaError::code) {
@@ -87,11 +93,15 @@ impl Loop<'_> {
     fn rotate_one(&mut self, tp: &TopicPartition, id: TopicId) {
         let Some(State::Active(active)) = self.partitions.get_mut(tp) else { return };
         if !active.identity.topic_id.agrees_with(id) {
-            log::warn!("{tp}: its file in progress is dropped: records of both may be in it");
+            let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+            log::warn!(
+                event = "dropped", topic, partition;
+                "{tp}: its file in progress is dropped: records of both may be in it"
+            );
             if let Some(sink) = active.sink.take()
                 && let Err(error) = sink.discard()
             {
-                log::warn!("{tp}: {}", in_full(&error));
+                logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
             }
             self.relocate(tp, "its topic was deleted and created again");
             return;
@@ -106,10 +116,16 @@ impl Loop<'_> {
                     Placed::Ours(_) => "",
                     Placed::Theirs(_) => " (another writer's file of this range is kept)",
                 };
-                log::info!("rotated {tp} {range}: {records} records, {bytes} bytes{kept}");
+                log::debug!(
+                    event = "rotated", topic = tp.topic.as_str(), partition = tp.partition.get(),
+                    start = range.start().get(), next = range.next().get(), records, bytes;
+                    "rotated {tp} {range}: {records} records, {}{kept}", logging::size(bytes)
+                );
+                logging::working(Fault::SPOOL, SPOOL);
             }
             Err(error) => {
-                log::error!("{tp}: {}", in_full(&error));
+                let error = format!("{tp}: {}", in_full(&error));
+                logging::failing(Level::Error, Fault::SPOOL, SPOOL, &error);
                 self.relocate_later(tp, "its file could not be closed");
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::announce::Assigned;
 use super::ends::EndsOf;
 use super::finder::{Finder, Rules};
 use super::genesis::Genesis;
@@ -87,6 +88,7 @@ impl Topics {
             self.missing = missing;
             for topic in &self.missing {
                 log::warn!(
+                    event = "topic_missing", topic = topic.as_str();
                     "topic \"{topic}\" of [consumer] topic_whitelist is not there (or blacklisted); \
                      it is archived as soon as it appears"
                 );
@@ -185,6 +187,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         at_once: false,
         targets,
         stopped: HashMap::new(),
+        assigned: Assigned::default(),
         summary: Summary::default(),
         telling,
     })

@@ -13,6 +13,7 @@ use super::start::Topics;
 use super::{ASK, Exit, Loop};
 use crate::chain::CommitNote;
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
+use crate::logging::count;
 use crate::spool::{SpoolPartition, stops};
 use crate::types::{Isolation, Offset, Partition, TopicName, TopicPartition};
 
@@ -50,7 +51,11 @@ impl Targets {
         for (tp, end) in admin.list_offsets(&wanted, isolation, ASK * 6)? {
             left.insert(tp, end?);
         }
-        log::info!("archiving up to the present end of {} partitions, then leaving", left.len());
+        let partitions = left.len();
+        log::info!(
+            event = "targets", partitions;
+            "archiving up to the present end of {}, then leaving", count(partitions, "partition")
+        );
         Ok(Self { left, ask_at: Instant::now(), incomplete: false, asked: None })
     }
 }
@@ -72,7 +77,11 @@ impl Targets {
         self.left.retain(|tp, target| {
             let there = existing.contains(&tp.topic);
             if !there {
-                log::error!("not archived up to {target}: {tp}: the topic was deleted meanwhile");
+                let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+                log::error!(
+                    event = "not_archived", topic, partition, next = target.get();
+                    "not archived up to {target}: {tp}: the topic was deleted meanwhile"
+                );
             }
             there
         });
@@ -108,7 +117,9 @@ impl Loop<'_> {
         if targets.left.is_empty() {
             let incomplete = targets.incomplete;
             if !incomplete {
-                log::info!("everything that was there at the start is archived");
+                log::info!(
+                    event = "targets_reached"; "everything that was there at the start is archived"
+                );
             }
             return self.leave(if incomplete { Exit::PARTIAL } else { Exit::DONE });
         }
@@ -175,7 +186,12 @@ impl Loop<'_> {
             return None;
         }
         for tp in left {
-            log::error!("not archived: {tp}: {}", self.stop_note(tp).unwrap_or_default());
+            let why = self.stop_note(tp).unwrap_or_default();
+            let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+            log::error!(
+                event = "not_archived", topic, partition, error = why.as_str();
+                "not archived: {tp}: {why}"
+            );
         }
         Some(Exit::PARTIAL)
     }
@@ -194,13 +210,14 @@ impl Loop<'_> {
         };
         let waiting = self.partitions.values().filter(waits).count();
         if waiting == 0 {
-            log::info!("drained: the group's offsets are the chains' tips");
+            log::info!(event = "drained"; "drained: the group's offsets are the chains' tips");
             return Some(self.ending.unwrap_or(Exit::DONE));
         }
         if now < deadline {
             return None;
         }
         log::warn!(
+            event = "not_drained", partitions = waiting;
             "shutdown_timeout is over: {waiting} partitions wait for their uploads; the spool keeps \
              what was rotated, the rest is read again"
         );

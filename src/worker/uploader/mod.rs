@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::{self, Either, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
+use log::Level;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::chain_io::ChainIo;
-use super::{Context, Exit, archive, in_full};
+use super::{Context, Exit, SPOOL, archive, in_full};
 use crate::config::Config;
+use crate::logging::{self, Fault};
 use crate::spool::watch::{self, Watch};
 use crate::spool::{FileName, Spool, SpoolError, SpoolPartition, Stage};
 use crate::status::WorkerStatus;
@@ -95,9 +97,12 @@ impl<'a> Uploader<'a> {
                 return exit;
             }
             let next_scan = match self.start_work() {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    logging::working(Fault::SCAN, SPOOL);
+                    wait
+                }
                 Err(error) => {
-                    log::error!("{}", in_full(&error));
+                    logging::failing(Level::Error, Fault::SCAN, SPOOL, &in_full(&error));
                     Duration::from_secs(5)
                 }
             };

@@ -14,6 +14,7 @@ use crate::chain::locate::{Hints, Outcome};
 use crate::chain::publish::{Action, LocalFile, Publisher, SealAction};
 use crate::codec::{self, Container, Level};
 use crate::config::{Config, OnTopicRecreated};
+use crate::logging::{self, Fault};
 use crate::meta::ObjectMeta;
 use crate::spool::age::Stamp;
 use crate::spool::recovery;
@@ -27,11 +28,11 @@ use crate::status::now_ms;
 use crate::store::names::ChainId;
 use crate::store::{StoreError, selftest};
 use crate::supervisor::Reporter;
-use crate::types::{Suffix, TopicPartition};
+use crate::types::{OffsetRange, Suffix, TopicPartition};
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
 use crate::worker::pack::{PackError, level, repack};
-use crate::worker::{Exit, in_full};
+use crate::worker::{Exit, SPOOL, in_full};
 
 /// When to look again at what another process works on: it may die, which wakes nobody.
 const WAIT: Duration = Duration::from_millis(250);
@@ -272,12 +273,14 @@ impl Turn {
         let wait = self.state.backoff.next();
         self.state.retry_at = Some(Instant::now() + wait);
         self.shared.board.failed(&self.partition, in_full(error), wait);
-        log::warn!(
-            "{}: not published: {}; trying again in {:.1} s",
-            self.name(),
-            in_full(error),
-            wait.as_secs_f64()
-        );
+        let text = format!("{}: not published: {}; trying again", self.name(), in_full(error));
+        let partition = self.partition.to_string();
+        let of = match error {
+            // What the store does to one it does to all.
+            TurnError::Store(error) if error.is_transient() => self.shared.io.store().url(),
+            _ => &partition,
+        };
+        logging::failing(log::Level::Warn, Fault::PUBLISH, of, &text);
     }
 
     fn name(&self) -> String {
@@ -298,6 +301,9 @@ impl Turn {
         }
         if !again {
             log::error!(
+                event = "stopped", topic = current.tp.topic.as_str(),
+                partition = current.tp.partition.get(), kind:% = note.kind,
+                error = note.reason.as_str();
                 "{}: stopped: {} ({}); what leads out of it: {}",
                 current.name,
                 note.reason,
@@ -309,7 +315,7 @@ impl Turn {
         self.shared.board.failed(&self.partition, what, STOPPED_WAIT);
         self.state.noted = true;
         if let Err(error) = stops::write(&self.shared.spool, note) {
-            log::warn!("{}: {}", current.name, in_full(&error));
+            logging::failing(log::Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
         }
     }
 
@@ -332,7 +338,10 @@ impl Turn {
             && let Some(note) = stops::read(&self.shared.spool, &self.partition)?
             && (note.kind == StopKind::RefusedObject || self.state.standing == Standing::Stopped)
         {
-            log::info!("{}: goes on: {} is over", self.partition, note.kind);
+            log::info!(
+                event = "resumed", subject:% = self.partition, kind:% = note.kind;
+                "{}: goes on: {} is over", self.partition, note.kind
+            );
             stops::clear(&self.shared.spool, &self.partition)?;
         }
         Ok(())
@@ -353,7 +362,10 @@ impl Turn {
             let local = match LocalObject::open(claim) {
                 Ok(local) => local,
                 Err((claim, why)) => {
-                    log::error!("{name}: damaged: {why}; it goes to quarantine and is read again");
+                    log::error!(
+                        event = "quarantined", file:% = name, error = why.as_str();
+                        "{name}: damaged: {why}; it goes to quarantine and is read again"
+                    );
                     claim.quarantine(&why)?;
                     self.shared.board.quarantined();
                     return Ok(Ended::Through);
@@ -413,39 +425,40 @@ impl Turn {
         let name = local.claim.name().clone();
         match action {
             Action::Published => {
-                log::info!(
-                    "published {tp} {}: {} records, {} bytes in {:.2} s as {}/{}",
-                    local.meta.range,
-                    local.meta.records,
-                    local.len(),
-                    began.elapsed().as_secs_f64(),
-                    self.shared.io.store().url(),
-                    chain.object(local.meta.range.start(), local.suffix()),
-                );
-                self.shared.reporter.useful();
-                let took = began.elapsed().as_millis();
+                let range = local.meta.range;
                 let object = Published {
-                    object: chain.object(local.meta.range.start(), local.suffix()).to_string(),
-                    start: local.meta.range.start(),
-                    next: local.meta.range.next(),
+                    object: chain.object(range.start(), local.suffix()).to_string(),
+                    start: range.start(),
+                    next: range.next(),
                     records: Some(local.meta.records),
                     bytes: u64::try_from(local.len()).unwrap_or(u64::MAX),
                     at_ms: now_ms(),
-                    took_ms: u64::try_from(took).ok(),
+                    took_ms: Some(logging::millis(began.elapsed())),
                 };
+                let url = self.shared.io.store().url();
+                say_published(&tp, range, &object, url);
+                logging::working(Fault::PUBLISH, url);
+                logging::working(Fault::PUBLISH, self.partition.to_string().as_str());
+                self.shared.reporter.useful();
                 self.shared.board.published(&self.partition, object);
                 self.part_with(lock, local)?;
                 self.lift_stop()?;
                 Ok(Next::File)
             }
             Action::Superseded => {
-                log::info!("{name}: dropped: the chain's tip is {tip} already");
+                log::info!(
+                    event = "dropped", file:% = name, tip = tip.get();
+                    "{name}: dropped: the chain's tip is {tip} already"
+                );
                 self.part_with(lock, local)?;
                 // One that others cover wholly says nothing about its successors.
                 Ok(if name.range.next() <= tip { Next::File } else { Next::DropRest })
             }
             Action::NotYet if drop_rest => {
-                log::info!("{name}: dropped: it does not join the chain's tip {tip}");
+                log::info!(
+                    event = "dropped", file:% = name, tip = tip.get();
+                    "{name}: dropped: it does not join the chain's tip {tip}"
+                );
                 let why = "the tip is none of this spool's boundaries";
                 tips::request_rewind(&self.shared.spool, &self.partition, tip, why)?;
                 local.claim.discard()?;
@@ -453,7 +466,10 @@ impl Turn {
             }
             Action::NotYet => self.not_yet(&local),
             Action::Expired => {
-                log::warn!("{name}: dropped: rotated longer ago than publish_deadline; read again");
+                log::warn!(
+                    event = "dropped", file:% = name;
+                    "{name}: dropped: rotated longer ago than publish_deadline; read again"
+                );
                 let why = "older than publish_deadline";
                 tips::request_rewind(&self.shared.spool, &self.partition, name.range.start(), why)?;
                 local.claim.discard()?;
@@ -524,7 +540,10 @@ impl Turn {
         }
         if self.located {
             let why = "files between the tip and this one are missing from the spool";
-            log::warn!("{}: {why}; they are read again from {tip}", local.claim.name());
+            log::warn!(
+                event = "hole", file:% = local.claim.name(), tip = tip.get();
+                "{}: {why}; they are read again from {tip}", local.claim.name()
+            );
             tips::request_rewind(spool, &self.partition, tip, why)?;
             self.state.stale = true;
             return Ok(Next::Hole);
@@ -536,7 +555,10 @@ impl Turn {
 
     /// Puts the file into another container; it is offered again by the next turn.
     fn repack(&self, local: LocalObject, suffix: Suffix) -> Result<Next, TurnError> {
-        log::info!("{}: packed anew as {suffix}, which the chain goes on with", local.claim.name());
+        log::debug!(
+            event = "packed", file:% = local.claim.name();
+            "{}: packed anew as {suffix}, which the chain goes on with", local.claim.name()
+        );
         let level = if suffix == self.shared.level.suffix() {
             self.shared.level
         } else {
@@ -547,8 +569,7 @@ impl Turn {
         let mut packing = claim.begin(suffix)?;
         let out = BufWriter::new(packing.out());
         repack(&Container::parse(from, &bytes)?, level, out)?;
-        let (Placed::Ours(name) | Placed::Theirs(name)) = packing.publish()?;
-        log::debug!("packed {name}");
+        let (Placed::Ours(_) | Placed::Theirs(_)) = packing.publish()?;
         Ok(Next::Enough)
     }
 
@@ -578,6 +599,21 @@ impl Turn {
     }
 }
 
+/// The one line at INFO that a file makes.
+fn say_published(tp: &TopicPartition, range: OffsetRange, published: &Published, url: &str) {
+    let Published { object, bytes, .. } = published;
+    let (records, ms) =
+        (published.records.unwrap_or_default(), published.took_ms.unwrap_or_default());
+    let object = format!("{url}/{object}");
+    log::info!(
+        event = "published", topic = tp.topic.as_str(), partition = tp.partition.get(),
+        start = range.start().get(), next = range.next().get(), records, bytes = *bytes, ms,
+        object = object.as_str();
+        "published {tp} {range}: {records} records, {} in {ms} ms as {object}",
+        logging::size(*bytes)
+    );
+}
+
 /// Creates a seal; what is returned is why it is not certain that it stands.
 async fn put_seal(
     io: &ChainIo,
@@ -587,6 +623,9 @@ async fn put_seal(
     let meta = ObjectMeta::Seal(action.seal.clone()).to_map();
     let body = codec::seal(action.slot.suffix, action.slot.start, &meta)?;
     let name = chain.object(action.slot.start, action.slot.suffix);
-    log::info!("sealing {name}: the chain goes on as {}", action.seal.continues);
+    log::info!(
+        event = "sealed", object:% = name;
+        "sealing {name}: the chain goes on as {}", action.seal.continues
+    );
     Ok(io.store().create(&name, vec![Bytes::from(body)], &meta).await.err())
 }

@@ -70,7 +70,7 @@ fn a_hangup_changes_settings_and_a_bad_file_does_not() {
     run.signal(Signal::SIGHUP);
     await_workers(&run, [2, 2, 3]);
     expected.merge(produce_odd(&site, &topic, 2, 500));
-    await_word(&run, " DEBUG consumer");
+    await_word(&run, " DEBUG   consumer");
     run.stop().expect(0);
     site.run_to_end().expect(0);
     site.check_with_offsets(&expected);
@@ -192,7 +192,8 @@ fn a_file_is_closed_when_nothing_comes_any_more() {
     let (expected, sent, longest) = trickle(&site, &topic, |sent| sent > 5 * IDLE + 5);
     await_that("a file", || !site.objects(&topic, 0).is_empty());
     if longest < Duration::from_secs(IDLE - 1) {
-        let whole = format!("rotated {topic}-0 [0, {sent})");
+        await_word(&run, &format!("published {topic}-0 [0, "));
+        let whole = format!("published {topic}-0 [0, {sent})");
         assert!(run.log().contains(&whole), "closed before it was idle: {}", run.log());
         assert_eq!(site.objects(&topic, 0).len(), 1);
     }
