@@ -26,7 +26,7 @@ pub fn main() -> ExitCode {
         Ok(Command::Run { config, exit_at_end }) => {
             return run::run(&config, run::RunOptions { exit_at_end });
         }
-        Ok(Command::Check { config }) => check::run(&config),
+        Ok(Command::Check { config, options }) => check::run(&config, options),
         Ok(Command::Demo { dir }) => demo::run(dir.as_deref()),
         Err(stop) => stop,
     };

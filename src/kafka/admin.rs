@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{Code, KafkaError};
-use super::raw::{Client, Entry, Kind, PRODUCER_EVENTS, PartitionList};
+use super::raw::{Client, Entry, Group, Kind, PRODUCER_EVENTS, PartitionList, Rights};
 use super::settings::ClientSettings;
 use crate::types::{Isolation, Offset, TopicId, TopicName, TopicPartition};
 
@@ -28,6 +28,9 @@ impl Spec {
 
 /// What a question was about, and its answer.
 pub type Answer<Q, A> = (Q, Result<A, KafkaError>);
+
+/// A topic with its id, and what may be done with it (`None` if the brokers don't tell).
+pub type Described = Answer<TopicName, (TopicId, Option<Rights>)>;
 
 /// A client that asks. Cheap to clone; may be used from any thread.
 #[derive(Clone)]
@@ -66,23 +69,53 @@ impl Admin {
         topics: &[TopicName],
         timeout: Duration,
     ) -> Result<Vec<Answer<TopicName, TopicId>>, KafkaError> {
+        let described = self.describe(topics, false, timeout)?.into_iter();
+        Ok(described.map(|(topic, found)| (topic, found.map(|(id, _)| id))).collect())
+    }
+
+    /// The ids of `topics`, and what this user may do with them (`None` if the brokers don't
+    /// tell), in the same order.
+    pub fn topic_rights(
+        &self,
+        topics: &[TopicName],
+        timeout: Duration,
+    ) -> Result<Vec<Described>, KafkaError> {
+        self.describe(topics, true, timeout)
+    }
+
+    fn describe(
+        &self,
+        topics: &[TopicName],
+        with_rights: bool,
+        timeout: Duration,
+    ) -> Result<Vec<Described>, KafkaError> {
         let mut names: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
         names.sort_unstable();
         names.dedup();
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = self.client.topic_ids(&names, timeout)?;
+        let answers = self.client.describe_topics(&names, with_rights, timeout)?;
         let find = |topic: &TopicName| {
             let found = answers.iter().find(|answer| answer.name == topic.as_str());
             let (code, text) = match found.map(|answer| &answer.result) {
-                Some(Ok(id)) => return Ok(*id),
+                Some(Ok(found)) => return Ok(*found),
                 Some(Err((code, text))) => (*code, text.clone()),
                 None => (Code::UNKNOWN_TOPIC, Code::UNKNOWN_TOPIC.to_string()),
             };
             Err(KafkaError::Topic { topic: topic.to_string(), code, text })
         };
         Ok(topics.iter().map(|topic| (topic.clone(), find(topic))).collect())
+    }
+
+    /// Describes a consumer group, without joining it; `None` if there is none.
+    pub fn group(&self, name: &str, timeout: Duration) -> Result<Option<Group>, KafkaError> {
+        self.client.describe_group(name, timeout)
+    }
+
+    /// Deletes a consumer group that has no members.
+    pub fn delete_group(&self, name: &str, timeout: Duration) -> Result<(), KafkaError> {
+        self.client.delete_group(name, timeout)
     }
 
     /// Ends of partitions, all in one request per broker. Under read_committed, the latest is

@@ -30,6 +30,10 @@ impl Code {
     pub const AUTHENTICATION: Self = Self(-169);
     /// Nothing to commit.
     pub const NO_OFFSET: Self = Self(-168);
+    /// The host's name could not be resolved.
+    pub const RESOLVE: Self = Self(-193);
+    /// TLS failed.
+    pub const SSL: Self = Self(-181);
     /// The client can't go on; see the text for the cause.
     pub const FATAL: Self = Self(-150);
     /// `max.poll.interval.ms` went by without a poll.
@@ -50,6 +54,10 @@ impl Code {
     pub const TOPIC_AUTHORIZATION_FAILED: Self = Self(29);
     /// The group must not be joined by this user.
     pub const GROUP_AUTHORIZATION_FAILED: Self = Self(30);
+    /// The session's time is not what the broker allows.
+    pub const INVALID_SESSION_TIMEOUT: Self = Self(26);
+    /// There is no such group.
+    pub const NO_SUCH_GROUP: Self = Self(69);
     /// The topic's id is unknown to the broker: it was deleted or created again.
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
 }

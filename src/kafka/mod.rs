@@ -6,6 +6,7 @@
 //! | [`consumer`] | a member of the consumer group: events, explicit positions, batches |
 //! | [`batch`] | what was taken at once: runs of records, and what happened to a partition between them |
 //! | [`admin`] | questions to the cluster: its id, topics and their ids, ends of partitions |
+//! | [`probe`], [`trouble`] | one broker tried out, and what is in the way to it |
 //! | [`patterns`] | which topics a white and a black list mean |
 //! | [`producer`], [`mock`] | a thin producer and a cluster inside the process, for the demo and tests |
 //!
@@ -20,16 +21,19 @@ pub mod error;
 mod ledger;
 pub mod mock;
 pub mod patterns;
+pub mod probe;
 pub mod producer;
 #[expect(unsafe_code, reason = "librdkafka is a C library; this is the one place that calls it")]
 mod raw;
 #[expect(unsafe_code, reason = "regcomp and regexec are C")]
 mod regex;
 pub mod settings;
+pub mod trouble;
 
-pub use admin::{Admin, Spec};
+pub use admin::{Admin, Described, Spec};
 pub use batch::{Batch, Message, Part, PartitionEvent, Run, Slot};
 pub use consumer::{Commit, Committed, Consumer, Event, GroupLookup, Start};
 pub use error::{Code, KafkaError};
 pub use patterns::{PatternError, PatternSpec, Patterns};
+pub use raw::{Broker, Brokers, Group, Member, Rights};
 pub use settings::{ClientSettings, ConsumerSettings};

@@ -5,11 +5,12 @@
 //! `@selftest/`, which it removes again if it may.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::names::{Folder, Name};
-use super::{Store, StoreError};
+use super::{Listed, ObjectInfo, Store, StoreError};
 use crate::meta::MetaMap;
 
 /// One thing that a store must do.
@@ -45,6 +46,11 @@ impl Check {
             Self::Read => "read parts of an object",
             Self::List => "list what was created",
         }
+    }
+
+    /// Whether it can't be tried where nothing could be created.
+    const fn needs_object(self) -> bool {
+        matches!(self, Self::SecondCreate | Self::Head | Self::Metadata | Self::Read)
     }
 
     /// What to do about a failure, as far as it is known.
@@ -100,21 +106,10 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} does not {}: ", self.store, self.check.title())?;
-        match &self.reason {
-            Reason::Store(e) => e.fmt(f)?,
-            Reason::Wrong(words) => f.write_str(words)?,
-        }
-        // What can't be reached, or is not there, needs no advice about rights.
-        match &self.reason {
-            Reason::Store(StoreError::Unavailable { .. }) => Ok(()),
-            Reason::Store(StoreError::Denied { credentials: true, .. }) => {
-                f.write_str("; correct the credentials")
-            }
-            Reason::Store(StoreError::NoBucket { .. }) => {
-                f.write_str("; create it first, or correct its name")
-            }
-            _ => write!(f, "; {}", self.check.advice(self.object_store)),
+        write!(f, "{} {}", self.store, self.what())?;
+        match self.remedy() {
+            "" => Ok(()),
+            remedy => write!(f, "; {remedy}"),
         }
     }
 }
@@ -122,6 +117,38 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
+    /// What the store did not do, and what it did instead: "does not ...: ...".
+    #[must_use]
+    pub fn what(&self) -> String {
+        match &self.reason {
+            Reason::Store(e) => format!("does not {}: {e}", self.check.title()),
+            Reason::Wrong(words) => format!("does not {}: {words}", self.check.title()),
+        }
+    }
+
+    /// What to do about it; empty where nothing is known.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        // What can't be reached, or is not there, needs no advice about rights.
+        match &self.reason {
+            Reason::Store(StoreError::Unavailable { .. }) => "",
+            Reason::Store(StoreError::Denied { credentials: true, .. }) => {
+                "correct the credentials"
+            }
+            Reason::Store(StoreError::NoBucket { .. }) => "create it first, or correct its name",
+            _ => self.check.advice(self.object_store),
+        }
+    }
+
+    /// Whether everything else would fail for the same reason.
+    fn is_hopeless(&self) -> bool {
+        use StoreError::{Denied, NoBucket, Unavailable};
+        matches!(
+            &self.reason,
+            Reason::Store(Unavailable { .. } | NoBucket { .. } | Denied { credentials: true, .. })
+        )
+    }
+
     /// Whether the store was merely out of reach, so that the test may be repeated later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
@@ -140,45 +167,156 @@ impl Failure {
 
 const BODY: &[u8] = b"kafkatos3 self-test: this object may be removed\n";
 
+/// What is tried, in this order.
+const ORDER: [Check; 7] = [
+    Check::Missing,
+    Check::Create,
+    Check::SecondCreate,
+    Check::Head,
+    Check::Metadata,
+    Check::Read,
+    Check::List,
+];
+
 /// Tries everything out, one check after the other, up to the first that fails.
 pub async fn run(store: &dyn Store) -> Result<(), Failure> {
-    let fail = |check, reason| Failure {
-        store: store.url().to_owned(),
-        check,
-        reason,
-        object_store: store.keeps_metadata(),
-    };
-    let random = getrandom::u64().map_err(|e| fail(Check::Random, Reason::Wrong(e.to_string())))?;
-    let name = Name::selftest(random);
-    let result = checks(store, &name).await;
+    let name = random_name(store)?;
+    let mut result = Ok(());
+    for check in ORDER {
+        result = step(check, store, &name).await;
+        if result.is_err() {
+            break;
+        }
+    }
     // Not being allowed to remove is how it should be; the object does no harm.
     if let Err(e) = store.delete(&name).await {
         log::debug!("self-test: its object stays: {e}");
     }
-    result.map_err(|(check, reason)| fail(check, reason))
+    result.map_err(|(check, reason)| fail(store, check, reason))
+}
+
+/// Everything that was found out about a store.
+#[derive(Debug)]
+pub struct Survey {
+    /// What was tried and how it went, each check at most once, in order. What needs an object
+    /// is missing where none could be created.
+    pub found: Vec<(Check, Result<(), Failure>)>,
+    /// Whether the object could be removed again; `None` if there was none.
+    pub removed: Option<Result<(), StoreError>>,
+    /// The store's clock, to the second.
+    pub clock: Option<Clock>,
+}
+
+/// When an object was created, by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// Before it was created, by ours.
+    pub before: SystemTime,
+    /// After it was, by ours.
+    pub after: SystemTime,
+    /// When it was, by the store's.
+    pub store: SystemTime,
+}
+
+/// Tries everything out that can be, also behind a failure: for people, who want to know all of it
+/// at once. Removes its object again, if it may and if it is not dropped before.
+pub async fn survey(store: &dyn Store) -> Survey {
+    let mut survey = Survey { found: Vec::new(), removed: None, clock: None };
+    let name = match random_name(store) {
+        Ok(name) => name,
+        Err(failure) => {
+            survey.found.push((Check::Random, Err(failure)));
+            return survey;
+        }
+    };
+    let mut created = false;
+    for check in ORDER {
+        if !created && check.needs_object() {
+            continue;
+        }
+        let before = SystemTime::now();
+        let result = match check {
+            Check::List if !created => listing(store).await.map(drop),
+            _ => step(check, store, &name).await,
+        };
+        let after = SystemTime::now();
+        created |= check == Check::Create && result.is_ok();
+        let (check, result) = match result {
+            Ok(()) => (check, Ok(())),
+            Err((check, reason)) => (check, Err(fail(store, check, reason))),
+        };
+        let hopeless = result.as_ref().is_err_and(Failure::is_hopeless);
+        if !survey.found.iter().any(|(other, _)| *other == check) {
+            survey.found.push((check, result));
+        }
+        if hopeless {
+            break;
+        }
+        if check == Check::Create && created {
+            let head = store.head(&name).await.ok().flatten();
+            survey.clock = head.map(|head| Clock { before, after, store: head.last_modified });
+        }
+    }
+    if created {
+        survey.removed = Some(store.delete(&name).await);
+    } else if survey.found.iter().any(|(check, result)| *check == Check::Create && !denied(result))
+    {
+        // It may have landed, for all that is known.
+        let _ = store.delete(&name).await;
+    }
+    survey
+}
+
+fn denied(result: &Result<(), Failure>) -> bool {
+    let Err(failure) = result else { return false };
+    matches!(&failure.reason, Reason::Store(StoreError::Denied { .. }))
+}
+
+fn random_name(store: &dyn Store) -> Result<Name, Failure> {
+    let none = |e: getrandom::Error| fail(store, Check::Random, Reason::Wrong(e.to_string()));
+    getrandom::u64().map(Name::selftest).map_err(none)
+}
+
+fn fail(store: &dyn Store, check: Check, reason: Reason) -> Failure {
+    let object_store = store.keeps_metadata();
+    Failure { store: store.url().to_owned(), check, reason, object_store }
 }
 
 type Outcome = Result<(), (Check, Reason)>;
 
-async fn checks(store: &dyn Store, name: &Name) -> Outcome {
-    let failed = |check| move |e| (check, Reason::Store(e));
-    let meta: MetaMap =
-        [("kind", "selftest"), ("writer", "0123456789abcdef")].map(own).into_iter().collect();
-    let head = store.head(name).await.map_err(failed(Check::Missing))?;
-    expect(Check::Missing, head.is_none(), "it says that the object is there")?;
-    first_create(store, name, &meta).await?;
-    second_create(store, name, &meta).await?;
-    let head = store.head(name).await.map_err(failed(Check::Head))?;
-    let Some(head) = head else {
-        return Err((Check::Head, Reason::Wrong("what was just created is absent".to_owned())));
-    };
-    expect(Check::Head, head.size == size(BODY), "it tells another size")?;
-    if store.keeps_metadata() {
-        let words = format!("it was given {meta:?} and says {:?}", head.meta);
-        expect(Check::Metadata, head.meta == meta, &words)?;
+async fn step(check: Check, store: &dyn Store, name: &Name) -> Outcome {
+    let failed = |e| (check, Reason::Store(e));
+    match check {
+        Check::Random => Ok(()),
+        Check::Missing => {
+            let head = store.head(name).await.map_err(failed)?;
+            expect(check, head.is_none(), "it says that the object is there")
+        }
+        Check::Create => first_create(store, name, &meta()).await,
+        Check::SecondCreate => second_create(store, name, &meta()).await,
+        Check::Head => {
+            let size_is = head(store, name).await?.size;
+            expect(check, size_is == size(BODY), "it tells another size")
+        }
+        Check::Metadata if !store.keeps_metadata() => Ok(()),
+        Check::Metadata => {
+            let found = head(store, name).await?.meta;
+            let words = format!("it was given {:?} and says {found:?}", meta());
+            expect(check, found == meta(), &words)
+        }
+        Check::Read => read(store, name).await,
+        Check::List => list(store, name).await,
     }
-    read(store, name).await?;
-    list(store, name).await
+}
+
+fn meta() -> MetaMap {
+    [("kind", "selftest"), ("writer", "0123456789abcdef")].map(own).into_iter().collect()
+}
+
+async fn head(store: &dyn Store, name: &Name) -> Result<ObjectInfo, (Check, Reason)> {
+    let found = store.head(name).await.map_err(|e| (Check::Head, Reason::Store(e)))?;
+    let absent = || (Check::Head, Reason::Wrong("what was just created is absent".to_owned()));
+    found.ok_or_else(absent)
 }
 
 async fn create(
@@ -226,11 +364,13 @@ async fn read(store: &dyn Store, name: &Name) -> Outcome {
 }
 
 async fn list(store: &dyn Store, name: &Name) -> Outcome {
-    let folder = Folder::selftest();
-    let failed = |e| (Check::List, Reason::Store(e));
-    let found = store.list(&folder, None).await.map_err(failed)?;
+    let found = listing(store).await?;
     let shown = found.iter().any(|line| line.name == *name && line.size == size(BODY));
     expect(Check::List, shown, "the object is not in the listing")
+}
+
+async fn listing(store: &dyn Store) -> Result<Vec<Listed>, (Check, Reason)> {
+    store.list(&Folder::selftest(), None).await.map_err(|e| (Check::List, Reason::Store(e)))
 }
 
 fn expect(check: Check, holds: bool, otherwise: &str) -> Outcome {
@@ -255,7 +395,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::store::{Listed, ObjectInfo, Tail};
+    use crate::store::Tail;
 
     /// What a store may do wrong.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -403,6 +543,32 @@ mod tests {
                 }
                 (_, found) => panic!("{lie:?}: {found:?}"),
             }
+            let left = store.1.lock().unwrap().len();
+            assert_eq!(left, usize::from(lie == Lie::KeepsForEver), "{lie:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_survey_goes_on_behind_a_failure() {
+        for (lie, failing) in [
+            (Lie::None, &[][..]),
+            (Lie::KeepsForEver, &[]),
+            (Lie::LosesAnAnswer, &[]),
+            (Lie::RefusesAtFirst, &[Check::Create]),
+            (Lie::ForbidsWhatIsAbsent, &[Check::Missing]),
+            (Lie::DropsMetadata, &[Check::Metadata]),
+            (Lie::IgnoresRanges, &[Check::Read]),
+            (Lie::ListsNothing, &[Check::List]),
+        ] {
+            let store = Liar(lie, Mutex::default());
+            let survey = survey(&store).await;
+            let failed: Vec<_> =
+                survey.found.iter().filter(|(_, r)| r.is_err()).map(|(check, _)| *check).collect();
+            assert_eq!(failed, failing, "{lie:?}");
+            let tried = if lie == Lie::RefusesAtFirst { 2 } else { ORDER.len() };
+            assert_eq!(survey.found.len(), tried, "{lie:?}");
+            let kept = survey.removed.is_some_and(|removed| removed.is_err());
+            assert_eq!(kept, lie == Lie::KeepsForEver, "{lie:?}");
             let left = store.1.lock().unwrap().len();
             assert_eq!(left, usize::from(lie == Lie::KeepsForEver), "{lie:?}");
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::slot::exit;
 use crate::sys::SysError;
 use crate::sys::child::ProcessId;
-use crate::sys::lock::{FileLock, openers, signer};
+use crate::sys::lock::{FileLock, is_held, openers, signer};
 use crate::sys::poll::wait_readable;
 use crate::sys::signals::{Signal, Signals};
 
@@ -52,7 +52,7 @@ impl InstanceError {
 
 /// Pids to be named.
 #[derive(Debug)]
-pub(super) struct Orphans(Vec<ProcessId>);
+pub struct Orphans(Vec<ProcessId>);
 
 impl fmt::Display for Orphans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +111,37 @@ fn prepare(working_directory: &Path, instance: &str) -> Result<PathBuf, Instance
         path: directory.clone(),
         source,
     })?;
-    Ok(directory.join(format!("supervisor.{instance}.lock")))
+    Ok(lock_file(working_directory, instance))
+}
+
+fn lock_file(working_directory: &Path, instance: &str) -> PathBuf {
+    working_directory.join("run").join(format!("supervisor.{instance}.lock"))
+}
+
+/// Who holds the lock of `instance`, as far as that shows; `None`: nobody does. Makes no file.
+pub fn holder(working_directory: &Path, instance: &str) -> Result<Option<Holder>, SysError> {
+    let path = lock_file(working_directory, instance);
+    if !is_held(&path)? {
+        return Ok(None);
+    }
+    let signer = signer(&path)?;
+    let holders = openers(&path)?;
+    Ok(Some(match signer {
+        Some(pid) if holders.contains(&pid) || is_hidden(pid) => Holder::Supervisor(pid),
+        _ if holders.is_empty() => Holder::Elsewhere,
+        _ => Holder::Orphans(Orphans(holders)),
+    }))
+}
+
+/// Who holds an instance's lock.
+#[derive(Debug)]
+pub enum Holder {
+    /// A running supervisor of this machine.
+    Supervisor(ProcessId),
+    /// Workers whose supervisor is dead.
+    Orphans(Orphans),
+    /// Somebody who can't be seen from here: on another machine, or another user's.
+    Elsewhere,
 }
 
 /// Whoever signed the lock and has it open is a supervisor: orphans did not sign it.

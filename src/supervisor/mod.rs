@@ -40,6 +40,7 @@ use crate::sys::signals::{Signals, WorkerSignals};
 use crate::sys::{SysError, limits};
 pub use handover::Updates;
 use instance::InstanceError;
+pub use instance::{Holder, Orphans, holder};
 pub use policy::Policy;
 pub use report::{Report, Reporter};
 use shell::Shell;

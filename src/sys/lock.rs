@@ -67,11 +67,26 @@ fn open(path: &Path) -> Result<File, SysError> {
         .map_err(SysError::file("open the lock file", path))
 }
 
+/// Whether somebody holds the lock on `path`. Makes no file, and takes the lock only for a moment,
+/// in a way that hinders nobody else who looks.
+pub fn is_held(path: &Path) -> Result<bool, SysError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        opened => opened.map_err(SysError::file("open the lock file", path))?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(SysError::file("lock", path)(source)),
+    }
+}
+
 /// Who signed the lock file last: `None` if nobody did. He need not hold it, nor live.
 pub fn signer(path: &Path) -> Result<Option<ProcessId>, SysError> {
     let mut content = String::new();
     // A pid is short; whatever else is in there is none.
-    open(path)?.take(32).read_to_string(&mut content).map_err(SysError::file("read", path))?;
+    let file = File::open(path).map_err(SysError::file("open the lock file", path))?;
+    file.take(32).read_to_string(&mut content).map_err(SysError::file("read", path))?;
     Ok(ProcessId::parse(&content))
 }
 
@@ -107,7 +122,10 @@ mod tests {
         let path = dir.path().join("a.lock");
         let held = FileLock::try_lock(&path).unwrap().unwrap();
         assert!(FileLock::try_lock(&path).unwrap().is_none());
+        assert!(is_held(&path).unwrap());
         drop(held);
+        assert!(!is_held(&path).unwrap());
+        assert!(!is_held(&dir.path().join("none")).unwrap() && !dir.path().join("none").exists());
         let held = FileLock::lock(&path).unwrap();
         assert_eq!(held.path(), path);
         assert!(path.exists());

@@ -9,20 +9,25 @@ use super::Exit;
 use crate::codec::{self, Step, TailRead};
 use crate::config::{ArchiveTarget, S3Target, Sse};
 use crate::meta::MetaMap;
-use crate::store::{self, Credentials, DirSettings, S3Settings, Store, Target};
+use crate::store::{self, Credentials, DirSettings, S3Settings, Store, StoreError, Target};
 
 /// Bytes that tell a container's kind.
 const HEAD: usize = 16;
 
 /// Opens the archive's store; nothing is asked of an object store yet.
 pub(crate) async fn open(target: &ArchiveTarget) -> Result<Arc<dyn Store>, Exit> {
+    try_open(target).await.map_err(Exit::store)
+}
+
+/// The same, for who has more to say about a failure.
+pub(crate) async fn try_open(target: &ArchiveTarget) -> Result<Arc<dyn Store>, StoreError> {
     let target = match target {
         ArchiveTarget::S3(s3) => Target::S3(s3_settings(s3)),
         ArchiveTarget::Dir { path } => {
             Target::Dir(DirSettings { root: path.clone(), meta: metadata_of })
         }
     };
-    store::open(&target).await.map_err(Exit::store)
+    store::open(&target).await
 }
 
 fn s3_settings(s3: &S3Target) -> S3Settings {

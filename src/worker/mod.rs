@@ -4,7 +4,7 @@
 //! nothing with the others but the spool. The supervisor makes the `Context` in the child,
 //! after the fork; threads and clients are started here, never before.
 
-mod archive;
+pub(crate) mod archive;
 mod backoff;
 mod chain_io;
 mod compressor;
@@ -12,6 +12,7 @@ mod consumer;
 mod note;
 mod pack;
 mod reload;
+pub(crate) mod settings;
 mod uploader;
 
 use std::fmt;

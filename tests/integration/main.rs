@@ -7,6 +7,7 @@ mod archive;
 mod arrows;
 mod chain;
 mod check;
+mod connect;
 mod demo;
 mod errors;
 mod kafka_client;

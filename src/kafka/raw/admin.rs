@@ -24,9 +24,18 @@ pub(crate) struct TopicEntry {
 }
 
 /// A topic as its description has it.
-pub(crate) struct TopicIdEntry {
+pub(crate) struct TopicDescription {
     pub(crate) name: String,
-    pub(crate) result: Result<TopicId, (Code, String)>,
+    pub(crate) result: Result<(TopicId, Option<Rights>), (Code, String)>,
+}
+
+/// What this client's user may do with something, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Read it: fetch a topic's records, join a group and commit its offsets.
+    pub read: bool,
+    /// See that it is there, and where it stands.
+    pub describe: bool,
 }
 
 impl Client {
@@ -41,7 +50,7 @@ impl Client {
     }
 
     /// Asks for metadata, of all topics or of those in use, and gives what `read` makes of it.
-    fn metadata<T: Default>(
+    pub(super) fn metadata<T: Default>(
         &self,
         what: &'static str,
         all_topics: bool,
@@ -88,12 +97,13 @@ impl Client {
         Ok(known.copied())
     }
 
-    /// The ids of topics; each name at most once.
-    pub(crate) fn topic_ids(
+    /// The ids of topics, and if asked for, what may be done with them; each name at most once.
+    pub(crate) fn describe_topics(
         self: &Arc<Self>,
         names: &[&str],
+        with_rights: bool,
         timeout: Duration,
-    ) -> Result<Vec<TopicIdEntry>, KafkaError> {
+    ) -> Result<Vec<TopicDescription>, KafkaError> {
         const WHAT: &str = "describe topics";
         let names = names.iter().map(|n| c_string(WHAT, n)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
@@ -101,6 +111,9 @@ impl Client {
             Options::new(self, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
         if let Some(broker) = self.instead_of_controller(WHAT, timeout)? {
             options.broker(broker)?;
+        }
+        if with_rights {
+            options.with_rights()?;
         }
         let queue = Queue::new(self);
         // SAFETY: live handles; the names are copied into the collection, that by the request.
@@ -116,7 +129,7 @@ impl Client {
             let mut count = 0;
             let result = rd::rd_kafka_event_DescribeTopics_result(event.ptr());
             let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-            Ok((0..count).map(|i| topic_id_entry(*topics.add(i))).collect())
+            Ok((0..count).map(|i| topic_description(*topics.add(i))).collect())
         }
     }
 
@@ -161,7 +174,7 @@ unsafe fn topic_entry(topic: *const rd::rd_kafka_metadata_topic) -> TopicEntry {
 
 /// # Safety
 /// `topic` is a description that lives through the call.
-unsafe fn topic_id_entry(topic: *const rd::rd_kafka_TopicDescription_t) -> TopicIdEntry {
+unsafe fn topic_description(topic: *const rd::rd_kafka_TopicDescription_t) -> TopicDescription {
     // SAFETY: as promised by the caller; error and id belong to the description.
     unsafe {
         let name = text(rd::rd_kafka_TopicDescription_name(topic));
@@ -169,7 +182,7 @@ unsafe fn topic_id_entry(topic: *const rd::rd_kafka_TopicDescription_t) -> Topic
         let code = if error.is_null() { Code::NONE } else { Code(rd_kafka_error_code(error)) };
         if code != Code::NONE {
             let said = text(rd::rd_kafka_error_string(error));
-            return TopicIdEntry { name, result: Err((code, said)) };
+            return TopicDescription { name, result: Err((code, said)) };
         }
         let id = rd::rd_kafka_TopicDescription_topic_id(topic);
         let id = if id.is_null() {
@@ -180,12 +193,38 @@ unsafe fn topic_id_entry(topic: *const rd::rd_kafka_TopicDescription_t) -> Topic
                 rd::rd_kafka_Uuid_least_significant_bits(id),
             )
         };
-        TopicIdEntry { name, result: Ok(id) }
+        let mut count = 0;
+        let operations = rd::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count);
+        TopicDescription { name, result: Ok((id, rights(operations, count))) }
     }
 }
 
+/// What a list of operations permits; `None` if there is no list, as older brokers have none.
+///
+/// # Safety
+/// `operations` is NULL or has `count` operations, and lives through the call.
+pub(super) unsafe fn rights(
+    operations: *const rd::rd_kafka_AclOperation_t,
+    count: usize,
+) -> Option<Rights> {
+    use rd::rd_kafka_AclOperation_t as Operation;
+    if operations.is_null() {
+        return None;
+    }
+    let has = |wanted: Operation| {
+        (0..count).any(|i| {
+            // SAFETY: as promised by the caller. Read as an integer, since a broker may know more
+            // operations than the bindings.
+            let found = unsafe { operations.add(i).cast::<u32>().read() };
+            found == wanted as u32 || found == Operation::RD_KAFKA_ACL_OPERATION_ALL as u32
+        })
+    };
+    let read = has(Operation::RD_KAFKA_ACL_OPERATION_READ);
+    Some(Rights { read, describe: read || has(Operation::RD_KAFKA_ACL_OPERATION_DESCRIBE) })
+}
+
 /// Waits for the one event of the wanted type.
-fn answer(
+pub(super) fn answer(
     what: &'static str,
     queue: &Queue,
     wanted: c_int,
@@ -209,15 +248,15 @@ fn answer(
     }
 }
 
-fn said(code: Code, text: String) -> String {
+pub(super) fn said(code: Code, text: String) -> String {
     if text.is_empty() { error_text(code) } else { text }
 }
 
 /// Options of one request.
-struct Options(*mut rd::rd_kafka_AdminOptions_t);
+pub(super) struct Options(*mut rd::rd_kafka_AdminOptions_t);
 
 impl Options {
-    fn new(
+    pub(super) fn new(
         client: &Client,
         op: rd::rd_kafka_admin_op_t,
         timeout: Duration,
@@ -240,6 +279,19 @@ impl Options {
         };
         super::check("set a request's timeout", Code(code as c_int))?;
         Ok(options)
+    }
+
+    pub(super) fn ptr(&self) -> *const rd::rd_kafka_AdminOptions_t {
+        self.0
+    }
+
+    /// Has the answer say what may be done with what was asked for.
+    pub(super) fn with_rights(&self) -> Result<(), KafkaError> {
+        // SAFETY: live options; the result is consumed.
+        unsafe {
+            let error = rd::rd_kafka_AdminOptions_set_include_authorized_operations(self.0, 1);
+            consume_error("ask for rights", error)
+        }
     }
 
     fn broker(&self, id: i32) -> Result<(), KafkaError> {

@@ -23,12 +23,22 @@ pub(crate) enum Kind {
 /// A client of the library. It is thread-safe, as the library documents.
 pub(crate) struct Client {
     rk: NonNull<rd::rd_kafka_t>,
-    /// What [`on_error`] writes to: the library holds its address as long as it lives.
-    complaints: Box<Complaints>,
+    /// What the callbacks write to: the library holds its address as long as it lives.
+    heard: Box<Heard>,
 }
 
-/// Errors that came while a batch was taken: code and text.
-type Complaints = Mutex<Vec<(Code, String)>>;
+/// What the library said by callback.
+#[derive(Default)]
+struct Heard {
+    /// Errors that came while a batch was taken: code and text.
+    complaints: Mutex<Vec<(Code, String)>>,
+    /// Connections that failed, as the log has them; kept only where somebody asks. Some of them
+    /// are no error to the library, which connects again.
+    failures: Option<Mutex<Vec<String>>>,
+}
+
+/// The facility of log lines about failed connections.
+const FAILURE: &CStr = c"FAIL";
 
 // SAFETY: the library's handle may be used from any thread, by several at once.
 unsafe impl Send for Client {}
@@ -42,6 +52,25 @@ impl Client {
         properties: &[(String, String)],
         events: c_int,
     ) -> Result<Self, KafkaError> {
+        Self::build(kind, properties, events, Heard::default())
+    }
+
+    /// The same for a client that only asks, and that keeps what its log says of connections that
+    /// failed.
+    pub(crate) fn create_for_probe(
+        properties: &[(String, String)],
+        events: c_int,
+    ) -> Result<Self, KafkaError> {
+        let heard = Heard { failures: Some(Mutex::default()), ..Heard::default() };
+        Self::build(Kind::Producer, properties, events, heard)
+    }
+
+    fn build(
+        kind: Kind,
+        properties: &[(String, String)],
+        events: c_int,
+        heard: Heard,
+    ) -> Result<Self, KafkaError> {
         let conf = Conf::new();
         for (key, value) in properties {
             conf.set(key, value)?;
@@ -49,18 +78,18 @@ impl Client {
         let background = properties
             .iter()
             .any(|(key, value)| key.starts_with("sasl.mechanism") && value == "OAUTHBEARER");
-        let complaints = Box::<Complaints>::default();
+        let heard = Box::new(heard);
         // SAFETY: a live configuration; the callbacks are plain functions, and what the opaque
         // pointer points at is boxed and outlives the client.
         unsafe {
             rd::rd_kafka_conf_set_events(conf.0.as_ptr(), events);
             rd::rd_kafka_conf_set_log_cb(conf.0.as_ptr(), Some(log_line));
             rd::rd_kafka_conf_set_error_cb(conf.0.as_ptr(), Some(on_error));
-            let opaque = (&raw const *complaints).cast_mut().cast();
+            let opaque = (&raw const *heard).cast_mut().cast();
             rd::rd_kafka_conf_set_opaque(conf.0.as_ptr(), opaque);
             rd::rd_kafka_conf_enable_sasl_queue(conf.0.as_ptr(), c_int::from(background));
         }
-        let client = Self { rk: conf.start(kind)?, complaints };
+        let client = Self { rk: conf.start(kind)?, heard };
         if background {
             // SAFETY: a live client; the result is consumed.
             unsafe {
@@ -78,7 +107,12 @@ impl Client {
     /// Errors that came while a batch was taken, each once. They name no partition but in
     /// their text.
     pub(crate) fn complaints(&self) -> Vec<(Code, String)> {
-        std::mem::take(&mut *self.complaints.lock().unwrap_or_else(PoisonError::into_inner))
+        take(&self.heard.complaints)
+    }
+
+    /// Connections that failed, in the log's words; of a client that was made for a probe.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.heard.failures.as_ref().map(take).unwrap_or_default()
     }
 
     /// The error after which this client does nothing any more, if there was one.
@@ -179,6 +213,10 @@ impl Drop for Conf {
     }
 }
 
+fn take<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
+    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 fn is_secret(key: &str) -> bool {
     [".password", ".secret", ".pem", ".key", ".jaas.config", "sasl.oauthbearer.config"]
         .iter()
@@ -196,18 +234,18 @@ extern "C" fn on_error(
     reason: *const c_char,
     opaque: *mut c_void,
 ) {
-    let complaints = opaque.cast_const().cast::<Complaints>();
+    let heard = opaque.cast_const().cast::<Heard>();
     // SAFETY: what the client was created with, and a NUL-terminated string or NULL.
-    let (complaints, reason) = unsafe { (complaints.as_ref(), text(reason)) };
-    if let Some(complaints) = complaints {
-        let mut complaints = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+    let (heard, reason) = unsafe { (heard.as_ref(), text(reason)) };
+    if let Some(heard) = heard {
+        let mut complaints = heard.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         complaints.push((Code(code), reason));
     }
 }
 
 /// librdkafka's log lines, into ours. Called by the library's threads.
 extern "C" fn log_line(
-    _: *const rd::rd_kafka_t,
+    rk: *const rd::rd_kafka_t,
     level: c_int,
     fac: *const c_char,
     line: *const c_char,
@@ -217,5 +255,13 @@ extern "C" fn log_line(
     }
     // SAFETY: NUL-terminated strings that live through the call.
     let (fac, line) = unsafe { (CStr::from_ptr(fac), CStr::from_ptr(line)) };
+    if fac == FAILURE && !rk.is_null() {
+        // SAFETY: a live client, whose opaque pointer is what it was created with.
+        let heard = unsafe { rd::rd_kafka_opaque(rk).cast_const().cast::<Heard>().as_ref() };
+        if let Some(failures) = heard.and_then(|heard| heard.failures.as_ref()) {
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.push(line.to_string_lossy().into_owned());
+        }
+    }
     complaint::log(level, &fac.to_string_lossy(), &line.to_string_lossy());
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::owned::State;
-use super::start::{block_budget, limits, memory, patterns};
+use super::start::{block_budget, limits, memory};
 use super::{ASK, Exit, Loop, Request};
 use crate::spool::budget::Budget;
+use crate::worker::settings;
 
 impl Loop<'_> {
     /// Goes on as the configuration says now.
@@ -22,7 +23,7 @@ impl Loop<'_> {
         self.config = config;
         let _ = self.finder.send(Request::Settings(Arc::clone(&self.config)));
         if topics {
-            self.topics.mean(patterns(&self.config).map_err(Exit::config)?);
+            self.topics.mean(settings::patterns(&self.config).map_err(Exit::config)?);
             self.rotate_unwanted();
         }
         self.try_stopped();

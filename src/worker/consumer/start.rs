@@ -12,9 +12,7 @@ use super::targets::Targets;
 use super::telling::{FindingTrouble, Telling};
 use super::{ASK, Loop, Summary, batch, fatal};
 use crate::config::{Config, OnTopicRecreated, Pattern};
-use crate::kafka::{
-    Admin, ClientSettings, Consumer, ConsumerSettings, PatternError, PatternSpec, Patterns,
-};
+use crate::kafka::{Admin, Consumer, Patterns};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow, Limits};
 use crate::spool::watch::{Interest, Watch};
@@ -23,7 +21,7 @@ use crate::sys::signals::Stop;
 use crate::types::TopicName;
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
-use crate::worker::{Context, Exit, START_PATIENCE, archive, in_full, runtime};
+use crate::worker::{Context, Exit, START_PATIENCE, archive, in_full, runtime, settings};
 
 /// Of the memory for all processes, consumers get this share together: half for what librdkafka
 /// has fetched, a quarter for blocks; the rest is for the process itself.
@@ -49,7 +47,7 @@ impl Topics {
         let millis = config.kafka.get("topic.metadata.refresh.interval.ms");
         let millis = millis.and_then(|text| text.parse().ok()).filter(|millis| *millis > 0);
         Ok(Self {
-            patterns: patterns(config).map_err(Exit::config)?,
+            patterns: settings::patterns(config).map_err(Exit::config)?,
             subscribed: Vec::new(),
             changed: false,
             every: millis.map_or(TOPICS_EVERY, Duration::from_millis),
@@ -127,7 +125,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
     }
     let budget = Budget::new(limits(&config)).map_err(Exit::config)?;
     let memory = memory(&config);
-    let settings = settings(&config, ctx.index, memory / 2);
+    let settings = settings::member(&config, ctx.index, memory / 2);
     let consumer = Consumer::new(&settings).map_err(Exit::config)?;
     let admin = consumer.admin();
     reach_broker(ctx, &admin)?;
@@ -223,7 +221,7 @@ impl Rules {
             io: ChainIo::new(store, new_chains),
             isolation: config.consumer.isolation,
             suffix: config.suffix(),
-            genesis: Genesis::new(config, patterns(config).map_err(Exit::config)?),
+            genesis: Genesis::new(config, settings::patterns(config).map_err(Exit::config)?),
         })
     }
 }
@@ -249,42 +247,10 @@ fn reach_broker(ctx: &Context, admin: &Admin) -> Result<(), Exit> {
     }
 }
 
-fn settings(config: &Config, index: usize, queue_bytes: u64) -> ConsumerSettings {
-    let instance = &config.main.instance;
-    ConsumerSettings {
-        client: ClientSettings {
-            bootstrap: config.consumer.bootstrap.clone(),
-            client_id: format!("kafkatos3-{instance}-{index}"),
-            extra: config.kafka.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        },
-        group: config.consumer.group.clone(),
-        group_instance_id: config
-            .consumer
-            .group_instance_id
-            .as_ref()
-            .map(|id| format!("{id}-{index}")),
-        isolation: config.consumer.isolation,
-        queue_bytes,
-    }
-}
-
 /// Everything that can't be known of a configuration before it is used: whether its expressions
 /// are any.
 pub(crate) fn refuse(config: &Config) -> Result<(), String> {
-    patterns(config).map(drop).map_err(|error| format!("[consumer] topics: {error}"))
-}
-
-pub(super) fn patterns(config: &Config) -> Result<Patterns, PatternError> {
-    let specs = |list: &[Pattern]| -> Vec<PatternSpec> {
-        list.iter()
-            .map(|pattern| match pattern {
-                Pattern::Exact(topic) => PatternSpec::Exact(topic.clone()),
-                Pattern::Regex(regex) => PatternSpec::Regex(regex.clone()),
-            })
-            .collect()
-    };
-    let topics = &config.consumer.topics;
-    Patterns::compile(&specs(&topics.whitelist), &specs(&topics.blacklist))
+    settings::patterns(config).map(drop).map_err(|error| format!("[consumer] topics: {error}"))
 }
 
 /// What the spool's limits are made of.

@@ -2,6 +2,7 @@
 //! program run in it, watched from outside through its spool, its log, its processes and the store.
 
 mod admin;
+mod disk;
 mod produce;
 mod records;
 mod run;
@@ -10,6 +11,7 @@ mod site;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use disk::Disk;
 pub(crate) use produce::Producer;
 pub(crate) use records::{Expected, Record};
 pub(crate) use run::{Role, Running, is_alive};

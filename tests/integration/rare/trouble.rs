@@ -1,16 +1,14 @@
 //! Stores that are away, records of chains that are not ours, disks that are full.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{await_word, patient_site, refuse_uploads, refused};
 use crate::archive::{produce_bulk, produce_odd};
-use crate::harness::{Role, Running, Site, await_that};
+use crate::harness::{Disk, Role, Running, Site, await_that};
 use crate::servers::{Action, Outcome};
 
 const ROLES: [Role; 3] = [Role::Consumer, Role::Compressor, Role::Uploader];
@@ -99,41 +97,6 @@ fn a_partition_whose_record_is_not_ours_stops_alone() {
     expected.merge(produce_odd(&site, &topic, 3, 10));
     site.run_to_end().expect(0);
     site.check_with_offsets(&expected);
-}
-
-/// A small file system in memory, mounted over a directory.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None`, and a word about it, where this process may not mount.
-    fn mount(dir: &Path, options: &str) -> Option<Self> {
-        fs::create_dir_all(dir).expect("create the directory");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(dir)
-            .output()
-            .expect("run mount");
-        if !mount.status.success() {
-            eprintln!("skipped: {}", String::from_utf8_lossy(&mount.stderr).trim());
-            return None;
-        }
-        Some(Self(dir.to_owned()))
-    }
-
-    /// Fills it to the last byte; gives the file that does.
-    fn fill(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        let mut file = File::create(&path).expect("create a file");
-        while file.write_all(&[1; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: somebody may be in it still.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the operator makes room")]

@@ -70,6 +70,18 @@ impl Kafka {
         kafka.is_ready(&mut child).then_some(kafka)
     }
 
+    /// Allows something to [`USER`], or denies it: options of Kafka's `kafka-acls`. What is allowed
+    /// on something is all that is from then on.
+    pub(crate) fn acl(&self, whom: &str, what: &[&str]) {
+        let output = java("org.apache.kafka.tools.AclCommand", "-Xmx128m")
+            .args(["--bootstrap-server", &self.bootstrap, "--add"])
+            .args([whom, &format!("User:{USER}")])
+            .args(what)
+            .output()
+            .expect("run java");
+        assert!(output.status.success(), "{output:?}");
+    }
+
     fn is_ready(&self, child: &mut Child) -> bool {
         let client: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
@@ -150,6 +162,11 @@ fn server_properties(dir: &Path, data: &Path, [plain, sasl, controller]: [u16; 3
     set("transaction.state.log.min.isr", &1);
     set("group.initial.rebalance.delay.ms", &0);
     set("auto.create.topics.enable", &false);
+    // Everybody may do everything, but for what a test takes from USER; the plain listener's
+    // clients are beyond that.
+    set("authorizer.class.name", &"org.apache.kafka.metadata.authorizer.StandardAuthorizer");
+    set("super.users", &"User:ANONYMOUS");
+    set("allow.everyone.if.no.acl.found", &true);
     // Compaction at once, so that a test can wait for it.
     set("log.cleaner.backoff.ms", &300);
     text

@@ -1,32 +1,13 @@
-//! `kafkatos3 check CONFIG`: everything that is wrong with a configuration, or what it would do.
-//!
-//! Reads the file and what it refers to; opens no connection, creates nothing.
+//! What running with a configuration would do, in a few lines.
 
 use std::fmt::Write as _;
-use std::io;
-use std::path::Path;
 
-use super::{Exit, config_error_text, end, say, warnings_text};
 use crate::config::{
     ArchiveTarget, Codec, Config, KafkaProperties, Pattern, S3Target, TopicPatterns,
 };
 
-/// Looks at the file and says what it found: problems and warnings on stderr, else a summary.
-pub(super) fn run(path: &Path) -> Exit {
-    match Config::load(path) {
-        Ok(loaded) => {
-            let warnings = warnings_text(path, &loaded.warnings);
-            match say(&mut io::stderr(), &warnings) {
-                Ok(()) => end(Exit::Done, &summary(&loaded.config)),
-                Err(exit) => exit,
-            }
-        }
-        Err(error) => end(Exit::of_config(&error), &config_error_text(&error)),
-    }
-}
-
 /// What running with this configuration would do.
-fn summary(config: &Config) -> String {
+pub(super) fn summary(config: &Config) -> String {
     let (main, consumer, compression) = (&config.main, &config.consumer, &config.compression);
     let mut out = String::from("ok\n");
     let mut line = |name: &str, text: String| {
@@ -93,7 +74,7 @@ fn mechanism(kafka: &KafkaProperties) -> String {
     name.map(|name| format!(" ({name})")).unwrap_or_default()
 }
 
-fn archive(target: &ArchiveTarget) -> String {
+pub(super) fn archive(target: &ArchiveTarget) -> String {
     match target {
         ArchiveTarget::S3(s3) => format!("{target} {}", bucket(s3)),
         ArchiveTarget::Dir { .. } => target.to_string(),

@@ -1,0 +1,196 @@
+//! The group: who is in it, whether it may be joined, and whether joining works.
+//!
+//! The group itself is only described, never joined: a new member would take partitions from
+//! those that are there. What joining takes is tried with a group of its own,
+//! `GROUP-check-` and 16 hex digits, which is deleted afterwards, where that is allowed; else it
+//! has neither members nor offsets, and the broker forgets it within minutes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{GROUP_PATIENCE, parallel, user};
+use crate::cli::Exit;
+use crate::cli::check::report::{Area, Line, counted};
+use crate::config::Config;
+use crate::kafka::{Admin, Code, Consumer, Event, Group, KafkaError};
+use crate::types::TopicName;
+use crate::worker::settings;
+
+/// How long it may take to leave the trial group, and to delete it.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// What is fetched for nothing; the least that the library takes.
+const QUEUE_BYTES: u64 = 1 << 20;
+
+/// Describes the group and tries to join one like it, at the same time.
+pub(super) fn lines(
+    config: &Arc<Config>,
+    admin: &Admin,
+    matching: Option<&[(TopicName, i32)]>,
+) -> Vec<Line> {
+    let end = Instant::now() + GROUP_PATIENCE;
+    let topic = matching.and_then(|all| all.first()).map(|(topic, _)| topic.clone());
+    let trial = topic.map(|topic| {
+        let config = Arc::clone(config);
+        parallel::begin("join", move || join(&config, &topic, end))
+    });
+    let described = admin.group(&config.consumer.group, GROUP_PATIENCE);
+    let mut lines = describe(config, described);
+    let subject = "a trial join";
+    lines.push(match trial {
+        None => Line::skip(Area::Group, subject, "not tried, as no topic matches"),
+        Some(trial) => {
+            let told = parallel::wait(&trial, end + LEAVING + LEAVING);
+            let failed = told.unwrap_or(Err(Refused::Silence));
+            joined(config, subject, failed)
+        }
+    });
+    lines
+}
+
+fn describe(config: &Config, described: Result<Option<Group>, KafkaError>) -> Vec<Line> {
+    let group = config.consumer.group.as_str();
+    let refused = || {
+        let found = "not granted: the group can't be joined, nor its offsets committed";
+        let todo =
+            format!("grant {} Read on group {group} (kafka-acls --add --consumer)", user(config));
+        Line::fail(Area::Right, "group Read", found, &todo, Exit::NoPermission)
+    };
+    match described {
+        Ok(None) => vec![Line::ok(Area::Group, group, "is new")],
+        Ok(Some(found)) => {
+            let right = match found.rights {
+                Some(rights) if !rights.read => refused(),
+                Some(_) => Line::ok(Area::Right, "group Read", &format!("granted on {group}")),
+                None => Line::skip(Area::Right, "group Read", "the brokers don't tell rights"),
+            };
+            vec![members(group, &found), right]
+        }
+        Err(error) if error.code() == Some(Code::GROUP_AUTHORIZATION_FAILED) => vec![refused()],
+        Err(error) => {
+            let todo = "is the group's coordinator there? see the lines about the brokers";
+            let exit = Exit::Unavailable;
+            vec![Line::fail(Area::Group, group, &error.to_string(), todo, exit)]
+        }
+    }
+}
+
+fn members(name: &str, group: &Group) -> Line {
+    if group.members.is_empty() {
+        return Line::ok(Area::Group, name, "has no members now");
+    }
+    let count = counted(group.members.len(), "member");
+    let first = group.members.first().map(|member| {
+        let host = member.host.trim_start_matches('/');
+        format!("{} at {host}", member.client_id)
+    });
+    let first = first.unwrap_or_default();
+    let how = if group.brokers_assign { "the brokers" } else { &group.assignor };
+    let found = format!("{count}, assigned by {how} ({first})");
+    if group.brokers_assign || group.assignor.is_empty() || group.assignor.contains("cooperative") {
+        return Line::ok(Area::Group, name, &found);
+    }
+    let todo = format!(
+        "stop these members before kafkatos3 starts: by \"{}\" they only rebalance eagerly, as the Python kafkatos3 \
+         does, and can't share a group with it",
+        group.assignor
+    );
+    Line::warn(Area::Group, name, &found, &todo)
+}
+
+/// How the trial went.
+struct Joined {
+    after: Duration,
+    group: String,
+    deleted: bool,
+}
+
+/// Why it did not go.
+enum Refused {
+    Silence,
+    Error(Option<Code>, String),
+}
+
+impl From<KafkaError> for Refused {
+    fn from(error: KafkaError) -> Self {
+        Self::Error(error.code(), error.to_string())
+    }
+}
+
+fn join(config: &Config, topic: &TopicName, end: Instant) -> Result<Joined, Refused> {
+    let random = getrandom::u64().map_err(|error| Refused::Error(None, error.to_string()))?;
+    let group = format!("{}-check-{random:016x}", config.consumer.group);
+    let mut settings = settings::member(config, 0, QUEUE_BYTES);
+    settings.client = settings::client(config, "check");
+    settings.group.clone_from(&group);
+    // A static member would stay in the group for as long as its session lasts.
+    settings.group_instance_id = None;
+    let mut consumer = Consumer::new(&settings)?;
+    let begun = Instant::now();
+    consumer.subscribe(std::slice::from_ref(topic))?;
+    let outcome = await_join(&mut consumer, end);
+    let admin = consumer.admin();
+    let left = consumer.close(LEAVING);
+    let after = outcome.map(|()| begun.elapsed())?;
+    let deleted = left && admin.delete_group(&group, LEAVING).is_ok();
+    Ok(Joined { after, group, deleted })
+}
+
+fn await_join(consumer: &mut Consumer, end: Instant) -> Result<(), Refused> {
+    let mut last = Refused::Silence;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(last);
+        }
+        for event in consumer.events(left.min(Duration::from_millis(100)))? {
+            match event {
+                Event::Assigned(_) => return Ok(()),
+                Event::Error { code, text, .. } => {
+                    last = Refused::Error(Some(code), text);
+                    if matches!(
+                        code,
+                        Code::GROUP_AUTHORIZATION_FAILED
+                            | Code::INVALID_SESSION_TIMEOUT
+                            | Code::FATAL
+                    ) {
+                        return Err(last);
+                    }
+                }
+                Event::Revoked { .. } | Event::Committed(_) | Event::AllBrokersDown { .. } => {}
+            }
+        }
+    }
+}
+
+fn joined(config: &Config, subject: &str, outcome: Result<Joined, Refused>) -> Line {
+    match outcome {
+        Ok(Joined { after, group, deleted }) => {
+            let gone =
+                if deleted { "deleted again" } else { "empty, the brokers forget it in minutes" };
+            let found = format!("{} took {:.1} s; {gone}", group, after.as_secs_f64());
+            Line::ok(Area::Group, subject, &found)
+        }
+        Err(Refused::Silence) => {
+            let found = format!("not done within {} s", GROUP_PATIENCE.as_secs());
+            let todo = "is the group's coordinator there (the topic __consumer_offsets)? is \
+                        group.initial.rebalance.delay.ms of the brokers that long?";
+            Line::warn(Area::Group, subject, &found, todo)
+        }
+        Err(Refused::Error(Some(Code::GROUP_AUTHORIZATION_FAILED), _)) => {
+            let group = &config.consumer.group;
+            let why =
+                format!("no right on a group {group}-check-...; see the right on {group} itself");
+            Line::skip(Area::Group, subject, &why)
+        }
+        Err(Refused::Error(Some(Code::INVALID_SESSION_TIMEOUT), text)) => {
+            let todo = "set [kafka] session.timeout.ms to what the brokers allow: from group.min.session.timeout.ms to \
+                        group.max.session.timeout.ms";
+            Line::fail(Area::Group, subject, &text, todo, Exit::Config)
+        }
+        Err(Refused::Error(_, text)) => {
+            let todo = "look at the broker's log; with [kafka] group.protocol = consumer, are the brokers 4.0 or later?";
+            Line::fail(Area::Group, subject, &text, todo, Exit::Unavailable)
+        }
+    }
+}
