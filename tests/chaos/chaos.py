@@ -24,11 +24,11 @@ import oracle
 import plan
 import servers
 from faults import GROUP, PHOENIX, SHAKY, STEADY
-from instances import LIBFAKETIME, Instance, Spool, small_disks_work
+from instances import LIBFAKETIME, Instance, Spool, small_disks_work, unmount_below
 from store import StoreProxy
 
 PARTITIONS = 4
-SPOOL_MAX, MEMORY_MAX = 48 << 20, 256 << 20
+SPOOL_MAX, MEMORY_MAX = 24 << 20, 256 << 20
 # For each partition its brokers; the shaky topic is never on the controller's broker.
 REPLICAS = {
     STEADY: [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2]],
@@ -43,7 +43,7 @@ TOPIC_SETTINGS = {
 class World:
     """Everything that runs, and what is noted of it."""
 
-    def __init__(self, directory, programs, shape, options):
+    def __init__(self, directory, shape, options):
         self.directory, self.shape, self.options = directory, shape, options
         self.began = time.monotonic()
         self.over = threading.Event()
@@ -51,11 +51,12 @@ class World:
         self.log = open(directory / "faults.log", "w")
         self.done, self.skipped = collections.Counter(), collections.Counter()
         self.deletions, self.lives = {}, 0
+        self.stops = set()
         self.samples, self.peaks = [], {"spool": 0, "memory": 0}
         self.topics = {STEADY: PARTITIONS, PHOENIX: 1}
         if not options.ci:
             self.topics[SHAKY] = 1
-        self.start(programs)
+        self.instances = []
 
     def start(self, programs):
         toxiproxy = servers.Toxiproxy(programs["toxiproxy"], self.directory)
@@ -64,8 +65,6 @@ class World:
         self.store_proxy = StoreProxy(self.versitygw.port)
         self.kafka = servers.Kafka(programs["kafka"], toxiproxy, self.directory)
         self.client = servers.Client(programs["client"], self.kafka.bootstrap, self.directory)
-        self.keeping = threading.Thread(target=self.keep, daemon=True)
-        self.instances = []
         for topic in self.topics:
             self.create(topic)
             self.client.ask("load", topic=topic, life=0, partitions=self.topics[topic])
@@ -76,7 +75,7 @@ class World:
                 self.spools.append(Spool(self.directory / f"disk{number}", self.shape.small_disks))
             self.instances.append(Instance(number, programs["kafkatos3"], self.spools[-1],
                                            self.directory, self.settings(), self.say))
-        self.keeping.start()
+        threading.Thread(target=self.keep, daemon=True).start()
 
     def settings(self):
         return {
@@ -105,14 +104,24 @@ class World:
         self.over.wait(seconds)
 
     def keep(self):
-        """Starts again what ended, and looks at what the group has committed."""
+        """Starts again what ended."""
         while True:
             for instance in self.instances:
                 instance.look()
             time.sleep(0.3)
 
-    def sample(self):
+    def operate(self):
+        """What stopped because of a truncated log is led out of it; nothing else may stop."""
+        for instance in self.instances:
+            for note in instance.stopped():
+                self.stops.add((note["kind"], note["topic"], note["partition"], note["reason"]))
+                if note["kind"] == "truncated":
+                    instance.lead_out(note)
+
+    def watch(self):
+        """Looks after stopped partitions, and at what the group has committed."""
         while not self.over.wait(3):
+            self.operate()
             with contextlib.suppress(servers.KafkaError):
                 for topic, partition, offset, metadata in self.committed():
                     if metadata:
@@ -152,7 +161,7 @@ class World:
     def run(self, planned, seconds):
         """Load and faults for so long."""
         self.client.ask("rate", rate=self.options.rate)
-        threading.Thread(target=self.sample, daemon=True).start()
+        threading.Thread(target=self.watch, daemon=True).start()
         threads, began = [], time.monotonic()
         for fault in planned:
             time.sleep(max(0, began + fault.at - time.monotonic()))
@@ -194,6 +203,7 @@ class World:
             instance.process = None
             if codes[-1] == 0:
                 break
+            self.operate()
         self.say(f"-e ended with {codes}")
         return codes
 
@@ -213,8 +223,7 @@ class World:
             instance.holds += 1
             if instance.process:
                 instance.process.kill()
-        for spool in self.spools:
-            spool.unmount()
+        unmount_below(self.directory)
 
 
 def report(world, planned, produced, codes, complaints, figures):
@@ -225,13 +234,14 @@ def report(world, planned, produced, codes, complaints, figures):
     for instance in world.instances:
         exits.update(instance.exits)
     line = {
-        "seed": options.seed, "minutes": options.minutes, "instances": options.instances,
+        **{key: getattr(options, key) for key in
+           ["seed", "minutes", "instances", "every", "rate", "only"]},
         "faults": sum(world.done.values()), "planned": len(planned),
         "not_possible": dict(world.skipped), "by_kind": dict(sorted(world.done.items())),
         "store_hits": dict(sorted(world.store_proxy.hits.items())),
         **{f"peak_{what}_mib": peak >> 20 for what, peak in world.peaks.items()},
         "produced": produced["acknowledged"], **figures, "gaps": len(gaps),
-        "exits": {str(code): count for code, count in sorted(exits.items())},
+        "stops": len(world.stops), "exits": {str(code): count for code, count in sorted(exits.items())},
         "exit_at_end": codes, "verdict": "wrong" if complaints else "right",
     }
     print(f"seed {options.seed}: {line['faults']} faults, {line['produced']} records acknowledged, "
@@ -241,15 +251,25 @@ def report(world, planned, produced, codes, complaints, figures):
           f"at most {line['peak_spool_mib']} MiB of spool, {line['peak_memory_mib']} of memory")
     for gap in gaps:
         print(f"gap {gap}")
-    for instance in world.instances:
-        for note in instance.stopped_notes():
-            print(f"stopped, says instance {instance.number}: {note}")
+    for stop in sorted(world.stops):
+        print(f"stopped: {stop}")
     for complaint in complaints:
         print(f"wrong: {complaint}")
     print(f"verdict: {line['verdict']}")
     if options.ledger:
         with open(options.ledger, "a") as ledger:
             ledger.write(json.dumps(line) + "\n")
+        print(sum_up(options.ledger.read_text()))
+
+
+def sum_up(ledger):
+    """All runs of a ledger in one line."""
+    runs = [json.loads(line) for line in ledger.splitlines()]
+    wrong = [run["seed"] for run in runs if run["verdict"] != "right"]
+    sums = {key: sum(run[key] for run in runs) for key in ["faults", "produced", "records", "gaps"]}
+    return (f"ledger: {len(runs)} runs, {sums['faults']} faults, {sums['produced']} records "
+            f"acknowledged, {sums['records']} archived, {sums['gaps']} gaps; "
+            + (f"wrong: seeds {wrong}" if wrong else "all right"))
 
 
 def main():
@@ -272,6 +292,7 @@ def main():
         options.seed, options.minutes, options.instances, options.every = 1, 1, 2, 2
 
     directory = options.directory.absolute() / f"seed{options.seed}"
+    unmount_below(directory)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     shape = plan.Shape(options.instances, PARTITIONS, small_disks_work(directory),
@@ -282,9 +303,9 @@ def main():
         for fault in planned:
             print(f"{fault.at:8.1f}  {fault}")
         return 0
-    programs = dict(item.split("=", 1) for item in options.program)
-    world = World(directory, programs, shape, options)
+    world = World(directory, shape, options)
     try:
+        world.start(dict(item.split("=", 1) for item in options.program))
         print(f"in {directory}: {len(planned)} faults in {seconds:.0f} s", flush=True)
         world.run(planned, seconds)
         produced, codes = world.drain()
@@ -294,6 +315,7 @@ def main():
     complaints, figures = oracle.judge(world.archive, directory)
     if codes[-1] != 0:
         complaints.append(f"kafkatos3 -e ended with {codes}")
+    complaints += [f"stopped: {stop}" for stop in sorted(world.stops) if stop[0] != "truncated"]
     for what, most in [("spool", SPOOL_MAX), ("memory", MEMORY_MAX)]:
         if world.peaks[what] > most:
             complaints.append(f"{world.peaks[what]} bytes of {what}, but {most} are allowed")

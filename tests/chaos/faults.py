@@ -81,6 +81,8 @@ def spool_to_itself(world, instance):
 
 
 def spool_lost(world, fault):
+    if fault.args["how"] == "running":
+        return instance_of(world, fault).spool.remove_files()
     with spool_to_itself(world, instance_of(world, fault)) as spool:
         spool.lose()
         world.rest(fault.seconds)
@@ -176,32 +178,28 @@ def slow_clients(world, fault):
 
 
 def unclean_election(world, fault):
-    """The follower is cut off until it is out of sync, the leader goes on alone and then dies:
-    the follower is elected, and the leader cuts its log back when it returns."""
+    """The follower sleeps until it is out of sync, the leader goes on alone and then dies: the
+    follower wakes and is elected, and the leader cuts its log back when it returns."""
     state = world.client.ask("partitions", topic=SHAKY)[0]
     leader = state["leader"]
     if leader not in (2, 3) or len(state["isr"]) != 2:
         raise NotNow(f"leader and follower are not in sync: {state}")
-    broker = world.kafka.brokers[leader]
+    broker, follower = world.kafka.brokers[leader], world.kafka.brokers[5 - leader]
 
-    def is_alone():
-        return world.client.ask("partitions", topic=SHAKY)[0]["isr"] == [leader]
+    def state_is(**wanted):
+        state = world.client.ask("partitions", topic=SHAKY)[0]
+        return wanted.items() <= state.items()
 
-    world.kafka.toxiproxy.cut(f"brokers{leader}", True)
+    follower.signal(signal.SIGSTOP)
     try:
-        servers.wait_until(is_alone, 20, "leaving the follower behind")
+        servers.wait_until(lambda: state_is(isr=[leader]), 20, "leaving the follower behind")
         world.rest(fault.seconds)
-        low, alone = world.client.ask("ends", topic=SHAKY, partition=0)
+        _, alone = world.client.ask("ends", topic=SHAKY, partition=0)
         broker.kill()
     finally:
-        world.kafka.toxiproxy.cut(f"brokers{leader}", False)
+        follower.signal(signal.SIGCONT)
     try:
-        follower = 5 - leader
-
-        def is_elected():
-            return world.client.ask("partitions", topic=SHAKY)[0]["leader"] == follower
-
-        servers.wait_until(is_elected, 30, "the unclean election")
+        servers.wait_until(lambda: state_is(leader=5 - leader), 60, "the unclean election")
         _, left = world.client.ask("ends", topic=SHAKY, partition=0)
         world.note(fault, f"the log ended at {alone}, and then at {left} (or more)")
     finally:

@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -27,11 +28,19 @@ def small_disks_work(directory):
     return tried.returncode == 0
 
 
+def unmount_below(directory):
+    """What a run that was killed has left."""
+    with open("/proc/mounts") as mounts:
+        for place in [line.split()[1] for line in mounts]:
+            if place.startswith(f"{directory}/"):
+                subprocess.run(["umount", "--lazy", place], check=False)
+
+
 class Spool:
     """A working directory, if possible on a small disk of its own."""
 
     def __init__(self, directory, small):
-        self.directory, self.small = directory, small
+        self.directory = directory
         directory.mkdir()
         self.ballast = directory / "ballast"
         self.path = directory / "spool"
@@ -54,6 +63,12 @@ class Spool:
         shutil.rmtree(self.path)
         self.path.mkdir()
 
+    def remove_files(self):
+        """Under the hands of those who work there; the locks stay."""
+        for stage in ["inprogress", "rotated", "compressed", "tips", "quarantine"]:
+            for path in self.path.glob(f"{stage}/*"):
+                path.unlink(missing_ok=True)
+
     def copy(self, to):
         """What a snapshot of a disk in use would have: files may vanish meanwhile."""
         shutil.rmtree(to, ignore_errors=True)
@@ -71,10 +86,6 @@ class Spool:
 
     def empty(self):
         self.ballast.unlink(missing_ok=True)
-
-    def unmount(self):
-        if self.small:
-            subprocess.run(["umount", "--lazy", self.directory], check=False)
 
 
 class Instance:
@@ -194,5 +205,16 @@ class Instance:
         for pid in self.processes("supervisor"):
             servers.send(pid, signal.SIGHUP)
 
-    def stopped_notes(self):
-        return sorted(path.read_text().strip() for path in self.spool.path.glob("tips/*.stopped"))
+    def stopped(self):
+        """The notes about partitions that stopped."""
+        for path in self.spool.path.glob("tips/*.stopped"):
+            with contextlib.suppress(OSError, ValueError):
+                yield json.loads(path.read_text())
+
+    def lead_out(self, note):
+        """Does what the note tells an operator to do."""
+        words = note["way_out"][0].split()
+        command = [str(self.config) if word == "CONFIG" else word for word in words[1:]]
+        done = subprocess.run([self.program, *command, "--yes"], capture_output=True, timeout=60,
+                              env=self.environment())
+        self.say(f"{' '.join(words)}: {done.returncode} {done.stdout + done.stderr}")

@@ -11,7 +11,7 @@ ROLES = ["supervisor", "consumer", "compressor", "uploader"]
 BROKERS = [1, 2, 3]
 SETTINGS = {
     "consumer.max_age_seconds": [1, 2, 5, 20],
-    "consumer.max_file_bytes": ["64KiB", "1MiB", "16MiB"],
+    "consumer.max_file_bytes": ["64KiB", "1MiB", "4MiB"],
     "consumer.max_idle_seconds": [0, 1],
     "consumer.consumer_processes": [1, 2],
     "compression.compression": ["gzip", "zstd", "none"],
@@ -81,7 +81,7 @@ KINDS = {
     "stop": Kind(2, (0, 5), "instance"),
     "rotate": Kind(2, (0, 0), "instance"),
     "setting": Kind(5, (0, 1), "instance", setting),
-    "spool_lost": Kind(2, (0, 2), "instance"),
+    "spool_lost": Kind(2, (0, 2), "instance", one_of(how=["down", "running"])),
     "spool_old": Kind(2, (3, 15), "instance"),
     "disk_full": Kind(2, (3, 12), "instance"),
     "clock": Kind(2, (3, 12), "instance", one_of(step=[-86400, -7200, -60, 60, 7200, 86400])),

@@ -13,6 +13,7 @@ mod errors;
 mod kafka_client;
 mod kills;
 mod logs;
+mod other_stores;
 mod parse;
 mod power_loss;
 mod ranges;

@@ -22,14 +22,14 @@ use kafkatos3::types::{
 use crate::servers::{ACCESS_KEY, REGION, SECRET_KEY, s3};
 
 /// Opens the same place again and again, as several processes would.
-type Opener<'a> = &'a (dyn Fn() -> Target + Sync);
+pub(crate) type Opener<'a> = &'a (dyn Fn() -> Target + Sync);
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().expect("a runtime").block_on(future)
 }
 
-async fn opened(target: Opener<'_>) -> Arc<dyn Store> {
+pub(crate) async fn opened(target: Opener<'_>) -> Arc<dyn Store> {
     open(&target()).await.expect("open the store")
 }
 
@@ -109,7 +109,7 @@ fn full_meta() -> [MetaMap; 2] {
 }
 
 /// Everything that every store has to do.
-fn keeps_the_contract(target: Opener<'_>) {
+pub(crate) fn keeps_the_contract(target: Opener<'_>) {
     block_on(async {
         let store = opened(target).await;
         absent_is_definite(&*store).await;
@@ -347,7 +347,7 @@ fn directory_that_is_gone_or_closed_is_no_404() {
     });
 }
 
-fn settings(endpoint: String, bucket: &str) -> S3Settings {
+pub(crate) fn settings(endpoint: String, bucket: &str) -> S3Settings {
     S3Settings {
         bucket: bucket.to_owned(),
         prefix: "some/prefix".to_owned(),

@@ -101,7 +101,7 @@ fn java(class: &str, heap: &str) -> Command {
     let mut command = Command::new("java");
     command.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
-    command.arg("-cp").arg(programs().0.join("*")).arg(class);
+    command.arg("-cp").arg(programs().kafka.join("*")).arg(class);
     command
 }
 

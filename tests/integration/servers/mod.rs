@@ -7,6 +7,7 @@
 
 mod fault;
 mod kafka;
+mod other_s3;
 mod s3;
 
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ use std::thread;
 
 pub(crate) use fault::{Action, FaultProxy, Outcome, Seen};
 pub(crate) use kafka::{Kafka, PASSWORD, USER, kafka, kafka_other};
+pub(crate) use other_s3::{Minio, OtherS3};
 pub(crate) use s3::{ACCESS_KEY, REGION, SECRET_KEY, s3};
 
 /// Where this test process keeps its files.
@@ -49,16 +51,28 @@ fn remove_dead_runs(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The fetched programs: the folder of Kafka's jars, and versitygw.
-fn programs() -> &'static (PathBuf, PathBuf) {
-    static PROGRAMS: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
+/// Where `tests/servers/fetch` put the servers; the last three are there only if asked for.
+struct Programs {
+    /// The folder of Kafka's jars.
+    kafka: PathBuf,
+    versitygw: PathBuf,
+    minio: PathBuf,
+    /// MinIO's administration.
+    mc: PathBuf,
+    /// A folder of Python modules.
+    moto: PathBuf,
+}
+
+fn programs() -> &'static Programs {
+    static PROGRAMS: LazyLock<Programs> = LazyLock::new(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/fetch");
         let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("run fetch");
         assert!(output.status.success(), "{} failed: {}", script.display(), output.status);
         let text = String::from_utf8(output.stdout).expect("fetch prints UTF-8");
-        let mut lines = text.lines().map(PathBuf::from);
-        let mut next = || lines.next().expect("fetch prints paths");
-        (next(), next())
+        let paths: Vec<_> = text.lines().map(PathBuf::from).collect();
+        let [kafka, versitygw, _toxiproxy, minio, mc, moto] =
+            paths.try_into().expect("fetch prints six paths");
+        Programs { kafka, versitygw, minio, mc, moto }
     });
     &PROGRAMS
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -23,6 +23,23 @@ pub(crate) fn s3() -> &'static S3 {
     &S3_SERVER
 }
 
+/// Starts a server that takes its `host:port` as an argument, and waits until it listens there.
+pub(super) fn start_on_a_free_port(log: &Path, program: impl Fn(&str) -> Command) -> String {
+    for _ in 0..3 {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut child = start(&mut program(&address), log);
+        let mut running = true;
+        let ready = eventually(Duration::from_mins(1), || {
+            running = child.try_wait().expect("the server's status").is_none();
+            !running || TcpStream::connect(&address).is_ok()
+        });
+        if ready && running {
+            return address;
+        }
+    }
+    panic!("the S3 server does not start: see {}", log.display());
+}
+
 /// A running S3 server.
 pub(crate) struct S3 {
     /// Its `host:port`.
@@ -35,26 +52,13 @@ impl S3 {
         let root = run_dir().join("s3");
         fs::create_dir_all(&root).expect("create the S3 server's directory");
         let log = run_dir().join("s3.log");
-        for _ in 0..3 {
-            let address = format!("127.0.0.1:{}", free_port());
-            let mut child = start(
-                Command::new(&programs().1)
-                    .env("ROOT_ACCESS_KEY", ACCESS_KEY)
-                    .env("ROOT_SECRET_KEY", SECRET_KEY)
-                    .args(["--port", &address, "posix"])
-                    .arg(&root),
-                &log,
-            );
-            let mut running = true;
-            let ready = eventually(Duration::from_secs(20), || {
-                running = child.try_wait().expect("the server's status").is_none();
-                !running || TcpStream::connect(&address).is_ok()
-            });
-            if ready && running {
-                return Self { address, root };
-            }
-        }
-        panic!("the S3 server does not start: see {}", log.display());
+        let address = start_on_a_free_port(&log, |address| {
+            let mut command = Command::new(&programs().versitygw);
+            command.env("ROOT_ACCESS_KEY", ACCESS_KEY).env("ROOT_SECRET_KEY", SECRET_KEY);
+            command.args(["--port", address, "posix"]).arg(&root);
+            command
+        });
+        Self { address, root }
     }
 
     /// Creates a bucket, and says where its objects lie.
