@@ -15,7 +15,8 @@
 //! | 0 | stopped as told, or the end was reached, and every worker did all that it should |
 //! | 69 | broker or store unavailable at the start, or again and again |
 //! | 70 | a worker died too often in a row, or the supervisor itself failed |
-//! | 73, 77, 78 | a worker ended with this code: a restart would not help |
+//! | 73, 78 | a worker ended with this code: a restart would not help |
+//! | 77 | the same, before any worker of its role had come up |
 //! | 75 | something was left for the next start: a worker was killed or says so; also: the instance runs already, or workers of a dead supervisor still do |
 //!
 //! The details: `fleet/` (a pure state machine) for restarts, drain and reload; `instance.rs` for

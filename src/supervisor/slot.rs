@@ -61,8 +61,9 @@ impl fmt::Display for SlotId {
 /// |---|---|---|
 /// | 0 | done, if it was told to stop or runs until an end; else as any other | |
 /// | 75 | the same, but not everything could be done | the supervisor's own code becomes 75 |
-/// | 73, 77, 78 | starting it again can't help | all drain, the supervisor exits with this code |
+/// | 73, 78 | starting it again can't help | all drain, the supervisor exits with this code |
 /// | 69 | broker or store unavailable | the same, if no worker of the role ever came up |
+/// | 77 | not permitted | the same; else it is restarted for as long as it takes: what was permitted once may be again |
 /// | other, signals | crash | it is restarted after a wait that grows |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerExit {
@@ -79,6 +80,7 @@ pub(super) enum Meaning {
     Partial,
     Fatal(u8),
     Unavailable,
+    Refused,
     Crash,
 }
 
@@ -88,9 +90,10 @@ impl WorkerExit {
             Self::Ended(Ending::Code(0)) => Meaning::Done,
             Self::Ended(Ending::Code(exit::PARTIAL)) => Meaning::Partial,
             Self::Ended(Ending::Code(exit::UNAVAILABLE)) => Meaning::Unavailable,
-            Self::Ended(Ending::Code(
-                code @ (exit::CANNOT_CREATE | exit::PERMISSION | exit::CONFIG),
-            )) => Meaning::Fatal(code),
+            Self::Ended(Ending::Code(exit::PERMISSION)) => Meaning::Refused,
+            Self::Ended(Ending::Code(code @ (exit::CANNOT_CREATE | exit::CONFIG))) => {
+                Meaning::Fatal(code)
+            }
             Self::Ended(Ending::Code(_) | Ending::Signal(_)) | Self::NotForked => Meaning::Crash,
         }
     }

@@ -24,6 +24,9 @@ impl Fleet {
             Meaning::Unavailable if !asked && !self.proven.contains(&id.role) => {
                 self.fail(id, exit::UNAVAILABLE, Note::Fatal { slot: id, exit }, out);
             }
+            Meaning::Refused if !self.proven.contains(&id.role) => {
+                self.fail(id, exit::PERMISSION, Note::Fatal { slot: id, exit }, out);
+            }
             Meaning::Done if may_leave => {
                 out.push(Action::Note(Note::Ended { slot: id, exit }));
                 self.vacate(id, asked, now);
@@ -77,7 +80,9 @@ impl Fleet {
         let before = self.slots.get(&id).map_or(0, |slot| slot.early_deaths);
         let early = !life.useful && now.saturating_sub(life.since) < self.policy.long_life;
         let deaths = if early { before.saturating_add(1) } else { 1 };
-        if early && deaths >= self.policy.give_up_after {
+        // A store that refuses for a day must not end the service for good.
+        let may_pass = exit.meaning() == Meaning::Refused;
+        if early && deaths >= self.policy.give_up_after && !may_pass {
             let unavailable = exit == WorkerExit::Ended(Ending::Code(exit::UNAVAILABLE));
             let code = if unavailable { exit::UNAVAILABLE } else { exit::INTERNAL };
             return self.fail(id, code, Note::GaveUp { slot: id, exit, deaths }, out);

@@ -149,6 +149,23 @@ fn unavailable_before_anything_came_up_ends_everything_at_once() {
 }
 
 #[test]
+fn a_refusal_of_what_was_permitted_may_pass() {
+    let mut fleet = started([1, 1, 1]);
+    fleet.handle(Event::Up(U0), S);
+    let mut now = S;
+    for _ in 0..30 {
+        fleet.handle(Event::Exited(U0, code(77)), now);
+        assert!(!fleet.is_stopping());
+        now += 30 * S;
+        assert_eq!(fleet.handle(Event::Tick, now), [Action::Fork(U0)]);
+    }
+    let mut fleet = started([1, 0, 1]);
+    fleet.handle(Event::Up(U0), S);
+    fleet.handle(Event::Exited(C0, code(77)), S);
+    assert!(fleet.is_stopping(), "no consumer ever came up");
+}
+
+#[test]
 fn fatal_codes_drain_and_are_passed_on() {
     for fatal in [73, 77, 78] {
         let mut fleet = started([2, 1, 1]);
