@@ -138,7 +138,7 @@ class World:
         return self.client.ask("committed", group=GROUP, partitions=self.partitions())
 
     def create(self, topic):
-        self.client.stubborn("create", topic=topic, replicas=REPLICAS[topic],
+        self.client.stubborn("create", done="TopicAlreadyExists", topic=topic, replicas=REPLICAS[topic],
                              settings={"retention.ms": "-1", **TOPIC_SETTINGS.get(topic, {})})
 
     def new_life(self):

@@ -220,7 +220,7 @@ def recreate(world, fault):
     if not world.client.ask("unload", topic=PHOENIX):
         world.client.ask("load", topic=PHOENIX, life=world.new_life(), partitions=1)
         raise NotNow("records are under way and don't arrive")
-    world.client.stubborn("delete", topic=PHOENIX)
+    world.client.stubborn("delete", done="UnknownTopic", topic=PHOENIX)
     world.rest(fault.seconds)
     world.create(PHOENIX)
     world.client.ask("load", topic=PHOENIX, life=world.new_life(), partitions=1)
@@ -238,7 +238,7 @@ def group_without_members(world, fault):
 
 def group_deleted(world, fault):
     with group_without_members(world, fault):
-        world.client.stubborn("delete_group", 30, group=GROUP)
+        world.client.stubborn("delete_group", 30, done="GroupIdNotFound", group=GROUP)
 
 
 def group_reset(world, fault):

@@ -226,13 +226,15 @@ class Client:
             raise KafkaError(f"{what}: {answer['error']}")
         return answer["ok"]
 
-    def stubborn(self, what, seconds=90, **arguments):
-        """Asks until it works."""
+    def stubborn(self, what, seconds=90, done="nothing", **arguments):
+        """Asks until it works, or until the error `done` says that an earlier time did."""
         until = time.monotonic() + seconds
         while True:
             try:
                 return self.ask(what, **arguments)
-            except KafkaError:
+            except KafkaError as error:
+                if done in str(error):
+                    return None
                 if time.monotonic() > until:
                     raise
             time.sleep(0.5)

@@ -1,6 +1,7 @@
 //! The stores' contract over servers that the daily tests do without (`tests/servers/fetch --all`),
 //! and the smallest policy of docs/stores.md on one that enforces policies.
 
+use kafkatos3::meta::MetaMap;
 use kafkatos3::store::selftest::{self, Check};
 use kafkatos3::store::{Credentials, S3Settings, StoreError, Target};
 
@@ -67,7 +68,7 @@ fn the_documented_policy_is_enough_and_nothing_of_it_can_go() {
         let folder = kafkatos3::store::names::Folder::selftest();
         let left = store.list(&folder, None).await.expect("a listing");
         assert_eq!(left.len(), 1, "it may not delete");
-        let again = store.create(&left[0].name, Vec::new(), &Default::default()).await;
+        let again = store.create(&left[0].name, Vec::new(), &MetaMap::new()).await;
         assert!(matches!(again, Err(StoreError::Exists { .. })), "{again:?}");
     });
     for (action, check) in [

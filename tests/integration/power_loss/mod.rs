@@ -186,7 +186,7 @@ fn read(name: &str, content: &[u8]) -> Result<Holds, String> {
             let record: ChainRecord = serde_json::from_slice(content).map_err(|e| broken(&e))?;
             Ok(Holds::Record(chain, record.first))
         }
-        _ => Ok(Holds::Other),
+        Parsed::Foreign => Ok(Holds::Other),
     }
 }
 
