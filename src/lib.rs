@@ -24,9 +24,10 @@
 //! | [`mak`], [`codec`] | the file format, and the seekable containers around it | yes |
 //! | [`chain`] | the protocol that makes one line of files of many writers | yes |
 //! | [`config`] | the configuration, read and checked | |
+//! | [`legacy`] | what the original tool left in its working directory and its bucket | |
 //! | [`spool`], [`store`], [`kafka`] | the three outsides; they never meet but in `worker` | |
 //! | [`status`] | what workers say of themselves | |
-//! | `worker` | consumer, compressor, uploader | |
+//! | `worker` | consumer, compressor, uploader, takeover | |
 //! | [`supervisor`], [`sys`] | the parent process, and Unix in safe types | |
 //! | [`archive`] | reading an archive | |
 //! | `logging` | the log's lines, and which failures are worth one | |
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod kafka;
+pub mod legacy;
 mod logging;
 pub mod mak;
 pub mod meta;

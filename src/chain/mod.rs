@@ -163,6 +163,13 @@ pub enum Stop {
         /// What is wrong with it.
         what: String,
     },
+    /// There is no chain, and what the original tool archived reaches beyond the broker's log.
+    OriginalAhead {
+        /// Behind the last of its files.
+        files: Offset,
+        /// The end of the broker's log.
+        end: Offset,
+    },
 }
 
 impl Stop {
@@ -198,6 +205,13 @@ impl fmt::Display for Stop {
             Self::ForeignObject { slot: None, what } => {
                 write!(f, "chain.json does not read: {what}; restore or remove it")
             }
+            Self::OriginalAhead { files, end } => write!(
+                f,
+                "the original's files reach to offset {files}, but the broker's log ends at {end}: \
+                 the topic was deleted and created again, or truncated; to archive what is there \
+                 now from its beginning, set [consumer] on_topic_recreated = new_chain, or move \
+                 the original's objects away"
+            ),
         }
     }
 }

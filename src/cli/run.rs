@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Exit, config_error_text, end};
 use crate::config::{Changes, Config, ConfigError, Loaded, Texts, Uptake};
+use crate::legacy;
 use crate::logging;
 use crate::status::Recorder;
 use crate::supervisor::{
@@ -81,7 +82,9 @@ fn read_spec(path: &Path) -> Result<FleetSpec<Checked>, SpecError> {
     worker::refuse(&config).map_err(|why| SpecError { code: Exit::Config.code(), message: why })?;
     let role =
         |role, count: u16, nice| RoleSpec { role, count: count.into(), nice: Nice::new(nice) };
+    let takes_over = legacy::scan::is_anything_left(&config.main.working_directory);
     let roles = vec![
+        role(Role::Takeover, takes_over.into(), config.compression.nice_level),
         role(Role::Consumer, config.consumer.processes, config.consumer.nice_level),
         role(Role::Compressor, config.compression.workers, config.compression.nice_level),
         role(Role::Uploader, config.upload.workers, 0),

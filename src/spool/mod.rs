@@ -29,6 +29,7 @@ pub mod claim;
 mod durable;
 pub mod error;
 pub mod layout;
+pub mod original;
 pub mod probe;
 pub mod quarantine;
 pub mod recovery;

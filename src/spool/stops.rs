@@ -38,6 +38,8 @@ pub enum StopKind {
     ChainRecord,
     /// The broker's log ends before the archive does, or goes on differently.
     Truncated,
+    /// The broker's log ends before the files of the original tool do, whose archive is taken over.
+    OriginalAhead,
     /// Kafka no longer has what comes next, and `on_gap` is `stop`.
     Gap,
     /// A record of the broker can't be read by the client.
@@ -64,6 +66,7 @@ impl StopKind {
             Self::ForeignObject => "foreign-object",
             Self::ChainRecord => "chain-record",
             Self::Truncated => "truncated",
+            Self::OriginalAhead => "original-ahead",
             Self::Gap => "gap",
             Self::UnreadableRecord => "unreadable-record",
             Self::RefusedObject => "refused-object",
@@ -91,7 +94,9 @@ impl StopKind {
             Self::Truncated => &["new", "retry"],
             Self::Gap => &["skip"],
             Self::UnreadableRecord | Self::RefusedObject => &["retry", "skip"],
-            Self::NotPermitted | Self::DamagedAgain | Self::Other => &["retry"],
+            Self::OriginalAhead | Self::NotPermitted | Self::DamagedAgain | Self::Other => {
+                &["retry"]
+            }
         }
     }
 }
@@ -114,6 +119,7 @@ impl From<&Stop> for StopKind {
             },
             Stop::ForeignObject { slot: Some(_), .. } => Self::ForeignObject,
             Stop::ForeignObject { slot: None, .. } => Self::ChainRecord,
+            Stop::OriginalAhead { .. } => Self::OriginalAhead,
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct WorkerStatus {
     pub version: u32,
     /// `[main] instance`.
     pub instance: String,
-    /// `consumer`, `compressor` or `uploader`.
+    /// `consumer`, `compressor`, `uploader` or `takeover`.
     pub role: String,
     /// The worker's number within its role, from 0.
     pub index: usize,

@@ -7,6 +7,8 @@ use crate::sys::child::Ending;
 /// A kind of worker. The order is that of draining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
+    /// What another tool left here, to the archive: done before the others start, or beside them.
+    Takeover,
     /// Kafka to the spool.
     Consumer,
     /// Spool to compressed files.
@@ -17,12 +19,13 @@ pub enum Role {
 
 impl Role {
     /// Every one that there is, in the order of draining.
-    pub const ALL: [Self; 3] = [Self::Consumer, Self::Compressor, Self::Uploader];
+    pub const ALL: [Self; 4] = [Self::Takeover, Self::Consumer, Self::Compressor, Self::Uploader];
 
     /// What stands in brackets in the title of such a worker, as the original had it.
     #[must_use]
     pub fn label(self, index: usize) -> String {
         match self {
+            Self::Takeover => "takeover".to_owned(),
             Self::Consumer => format!("consumer{index}"),
             Self::Compressor => "compress".to_owned(),
             Self::Uploader => "s3upload".to_owned(),
@@ -33,6 +36,7 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Takeover => "takeover",
             Self::Consumer => "consumer",
             Self::Compressor => "compressor",
             Self::Uploader => "uploader",
@@ -59,7 +63,7 @@ impl fmt::Display for SlotId {
 ///
 /// | code | meaning | what follows |
 /// |---|---|---|
-/// | 0 | done, if it was told to stop or runs until an end; else as any other | |
+/// | 0 | done, if it was told to stop, runs until an end, or takes over; else as any other | |
 /// | 75 | the same, but not everything could be done | the supervisor's own code becomes 75 |
 /// | 73, 78 | starting it again can't help | all drain, the supervisor exits with this code |
 /// | 69 | broker or store unavailable | the same, if no worker of the role ever came up |
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn labels_are_the_originals() {
         let labels = Role::ALL.map(|role| role.label(3));
-        assert_eq!(labels, ["consumer3", "compress", "s3upload"]);
+        assert_eq!(labels, ["takeover", "consumer3", "compress", "s3upload"]);
     }
 
     #[test]

@@ -10,9 +10,11 @@ mod chain_io;
 mod compressor;
 mod consumer;
 mod note;
+mod originals;
 mod pack;
 mod reload;
 pub(crate) mod settings;
+mod takeover;
 mod uploader;
 
 use std::fmt;
@@ -116,6 +118,7 @@ impl Exit {
 /// Runs a worker; gives its process' exit code.
 pub(crate) fn run(ctx: &Context) -> u8 {
     let Exit(code) = match ctx.role {
+        Role::Takeover => takeover::run(ctx),
         Role::Consumer => consumer::run(ctx),
         Role::Compressor => compressor::run(ctx),
         Role::Uploader => uploader::run(ctx),
@@ -145,8 +148,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 /// Maps a file of the spool, which nobody changes while it is claimed.
 pub(crate) fn map(file: &File) -> io::Result<Mmap> {
     #[expect(unsafe_code, reason = "a mapped file must not be cut while it is read")]
-    // SAFETY: files under `rotated/` and `compressed/` are complete; no code of ours opens them
-    // for writing, and the claim keeps other workers away. Who cuts them by hand gets SIGBUS in
+    // SAFETY: files under `rotated/` and `compressed/`, and finished ones of the original tool, are
+    // complete; no code of ours opens them for writing, and the claim keeps other workers away. Who cuts them by hand gets SIGBUS in
     // this worker, which is restarted.
     let map = unsafe { Mmap::map(file) }?;
     Ok(map)

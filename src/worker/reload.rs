@@ -18,6 +18,11 @@ pub(crate) const fn uptake(role: Role, uptakes: Uptakes) -> Uptake {
         Role::Consumer => uptakes.consumer,
         Role::Compressor => uptakes.compressor,
         Role::Uploader => uptakes.uploader,
+        // What it reads, one of these reads, too; and it can be stopped anywhere.
+        Role::Takeover => match (uptakes.consumer, uptakes.uploader) {
+            (Uptake::Nothing, Uptake::Nothing) => Uptake::Nothing,
+            _ => Uptake::Replace,
+        },
     }
 }
 

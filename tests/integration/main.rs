@@ -21,3 +21,4 @@ mod rare;
 mod reload;
 mod stores;
 mod supervisor;
+mod takeover;

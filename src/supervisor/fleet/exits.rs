@@ -97,7 +97,7 @@ impl Fleet {
         out.push(Action::Note(note));
         self.failure.get_or_insert(Outcome { code, last_word: Some(note) });
         self.slots.insert(id, Slot { state: State::Done, early_deaths: 0 });
-        self.in_vain |= id.role != Role::Consumer;
+        self.in_vain |= matches!(id.role, Role::Compressor | Role::Uploader);
         if self.phase == Phase::Running {
             self.phase = Phase::DrainingConsumers;
         }

@@ -17,8 +17,11 @@
 //! the last is gone it is forked with its new settings; then comes the next role. Slots that are
 //! no longer wanted are told and vanish; new ones are forked when it is their role's turn.
 //!
-//! **Exit at end.** A worker that exits 0 or 75 of its own accord is done. When all consumers are,
-//! the rest drains; without consumers, it is over when everybody is done.
+//! **Takeover.** Such a worker is there for one piece of work and done when it exits 0 or 75. Nobody
+//! else is forked until it reports that it has come up. It is told to stop with the consumers.
+//!
+//! **Exit at end.** A worker that exits 0 or 75 of its own accord is done. When all consumers and
+//! the takeover are, the rest drains; without consumers, it is over when everybody is done.
 //!
 //! The exit code is that of the first fatal exit (see [`WorkerExit`]); 70 for a crash loop (69 if
 //! the last death said so); 75 if a worker left something undone or had to be killed; else 0.
@@ -228,11 +231,23 @@ impl Fleet {
         self.phase != Phase::Running
     }
 
-    /// Whether workers of this role know themselves when they are done: with exit-at-end the
-    /// consumers do, and the others if there are no consumers.
+    /// Whether workers of this role know themselves when they are done: the takeover always does,
+    /// with exit-at-end the consumers do, and the others if there are no consumers.
     #[must_use]
     pub(super) fn leaves_by_itself(&self, role: Role) -> bool {
-        self.exit_at_end && (role == Role::Consumer || !self.has_consumers())
+        role == Role::Takeover
+            || self.exit_at_end && (role == Role::Consumer || !self.has_consumers())
+    }
+
+    /// Whether workers of this role have to wait for a takeover that has not come so far.
+    fn must_wait(&self, role: Role) -> bool {
+        let unsettled = |slot: &Slot| match slot.state {
+            State::Idle { .. } => true,
+            State::Live(life) => !life.up,
+            State::Done => false,
+        };
+        role != Role::Takeover
+            && self.slots.iter().any(|(id, slot)| id.role == Role::Takeover && unsettled(slot))
     }
 
     fn has_consumers(&self) -> bool {
@@ -257,10 +272,13 @@ impl Fleet {
     /// One line for people: what goes on, and how many workers of each role live.
     #[must_use]
     pub(super) fn status(&self) -> String {
-        let counts = Role::ALL.map(|role| {
-            let live = self.live().filter(|(id, _)| id.role == role).count();
-            format!("{live} {role}{}", if live == 1 { "" } else { "s" })
-        });
+        let counts =
+            Role::ALL.map(|role| (role, self.live().filter(|(id, _)| id.role == role).count()));
+        let counts: Vec<_> = counts
+            .into_iter()
+            .filter(|(role, live)| *role != Role::Takeover || *live > 0)
+            .map(|(role, live)| format!("{live} {role}{}", if live == 1 { "" } else { "s" }))
+            .collect();
         let word = match self.phase {
             Phase::Running if self.any_outdated() => "replacing workers",
             Phase::Running => "running",

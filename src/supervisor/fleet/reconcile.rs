@@ -38,7 +38,7 @@ impl Fleet {
             if turn && (outdated || surplus) {
                 self.replace(role, outdated, now, out);
             }
-            if !(turn && outdated) {
+            if !(turn && outdated || self.must_wait(role)) {
                 self.fork_due(role, now, out);
             }
             turn &= !outdated;
@@ -158,7 +158,8 @@ impl Fleet {
     fn drain_consumers(&mut self, now: Duration, out: &mut Vec<Action>) {
         let patience = self.plan.shutdown_timeout + self.policy.grace;
         let is_consumer = |id: SlotId| id.role == Role::Consumer;
-        self.tell_to_stop(is_consumer, patience, now, out);
+        let goes_first = |id: SlotId| is_consumer(id) || id.role == Role::Takeover;
+        self.tell_to_stop(goes_first, patience, now, out);
         if self.in_vain {
             self.tell_at_once(now, out);
         }

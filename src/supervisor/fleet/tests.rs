@@ -14,29 +14,30 @@ fn code(code: u8) -> WorkerExit {
 
 const KILLED: WorkerExit = WorkerExit::Ended(Ending::Signal(9));
 
-fn plan(counts: [usize; 3], versions: [u64; 3]) -> Plan {
-    revised(counts, versions, [0; 3])
+/// What is wanted of the last roles, in their order.
+fn plan<const N: usize>(counts: [usize; N], versions: [u64; N]) -> Plan {
+    revised(counts, versions, [0; N])
 }
 
-fn revised(counts: [usize; 3], versions: [u64; 3], revisions: [u64; 3]) -> Plan {
+fn revised<const N: usize>(counts: [usize; N], versions: [u64; N], revisions: [u64; N]) -> Plan {
     let wanted =
         |n: usize| Wanted { count: counts[n], version: versions[n], revision: revisions[n] };
-    let roles = Role::ALL.into_iter().zip((0..3).map(wanted)).collect();
+    let roles = Role::ALL.into_iter().skip(Role::ALL.len() - N).zip((0..N).map(wanted)).collect();
     Plan { roles, shutdown_timeout: 60 * S }
 }
 
-fn fleet(counts: [usize; 3]) -> Fleet {
-    Fleet::new(plan(counts, [0; 3]), Policy::default(), false)
+fn fleet<const N: usize>(counts: [usize; N]) -> Fleet {
+    Fleet::new(plan(counts, [0; N]), Policy::default(), false)
 }
 
-fn started(counts: [usize; 3]) -> Fleet {
+fn started<const N: usize>(counts: [usize; N]) -> Fleet {
     let mut fleet = fleet(counts);
     fleet.handle(Event::Tick, Duration::ZERO);
     fleet
 }
 
-fn until_end(counts: [usize; 3]) -> Fleet {
-    let mut fleet = Fleet::new(plan(counts, [0; 3]), Policy::default(), true);
+fn until_end<const N: usize>(counts: [usize; N]) -> Fleet {
+    let mut fleet = Fleet::new(plan(counts, [0; N]), Policy::default(), true);
     fleet.handle(Event::Tick, Duration::ZERO);
     fleet
 }
@@ -46,6 +47,7 @@ fn deeds(actions: Vec<Action>) -> Vec<Action> {
     actions.into_iter().filter(|action| !matches!(action, Action::Note(_))).collect()
 }
 
+const T0: SlotId = SlotId { role: Role::Takeover, index: 0 };
 const C0: SlotId = SlotId { role: Role::Consumer, index: 0 };
 const C1: SlotId = SlotId { role: Role::Consumer, index: 1 };
 const P0: SlotId = SlotId { role: Role::Compressor, index: 0 };
@@ -342,6 +344,55 @@ fn without_consumers_the_end_is_when_all_are_done() {
 }
 
 #[test]
+fn nobody_starts_before_the_takeover_has_come_up() {
+    let mut fleet = fleet([1, 1, 0, 1]);
+    assert_eq!(fleet.handle(Event::Tick, Duration::ZERO), [Action::Fork(T0)]);
+    assert_eq!(fleet.status(), "running; 1 takeover, 0 consumers, 0 compressors, 0 uploaders");
+    // However long it takes, and however often it dies.
+    assert_eq!(deeds(fleet.handle(Event::Tick, 100 * S)), []);
+    fleet.handle(Event::Exited(T0, KILLED), 100 * S);
+    assert_eq!(fleet.handle(Event::Tick, 101 * S), [Action::Fork(T0)]);
+    assert_eq!(fleet.handle(Event::Up(T0), 102 * S), [C0, U0].map(Action::Fork));
+    // It goes on beside them, and is not forked again when it is done.
+    assert_eq!(deeds(fleet.handle(Event::Exited(T0, code(0)), 103 * S)), []);
+    assert_eq!(fleet.handle(Event::Tick, 200 * S), [Action::Ready]);
+    assert_eq!(fleet.status(), "running; 1 consumer, 0 compressors, 1 uploader");
+}
+
+#[test]
+fn a_takeover_that_is_done_at_once_lets_the_others_start() {
+    let mut fleet = started([1, 1, 0, 0]);
+    assert_eq!(deeds(fleet.handle(Event::Exited(T0, code(0)), S)), [Action::Fork(C0)]);
+}
+
+#[test]
+fn what_a_takeover_could_not_do_is_partial_in_the_end() {
+    let mut fleet = started([1, 1, 0, 0]);
+    fleet.handle(Event::Up(T0), S);
+    fleet.handle(Event::Exited(T0, code(75)), 2 * S);
+    // Nobody is forked in its place.
+    assert_eq!(deeds(fleet.handle(Event::Tick, 300 * S)), [Action::Ready]);
+    assert_eq!(deeds(fleet.handle(Event::Stop, 301 * S)), [Action::Tell(C0, Order::Drain)]);
+    fleet.handle(Event::Exited(C0, code(0)), 302 * S);
+    assert_eq!(fleet.outcome().unwrap().code, 75);
+}
+
+#[test]
+fn the_end_waits_for_the_takeover_and_a_stop_does_not() {
+    let mut fleet = until_end([1, 1, 0, 0]);
+    fleet.handle(Event::Up(T0), S);
+    fleet.handle(Event::Exited(C0, code(0)), S);
+    assert!(!fleet.is_stopping());
+    fleet.handle(Event::Exited(T0, code(0)), 2 * S);
+    assert_eq!(fleet.outcome().unwrap().code, 0);
+
+    let mut fleet = started([1, 1, 0, 0]);
+    fleet.handle(Event::Up(T0), S);
+    let told = deeds(fleet.handle(Event::Stop, S));
+    assert_eq!(told, [T0, C0].map(|id| Action::Tell(id, Order::Drain)));
+}
+
+#[test]
 fn nobody_at_all_waits_for_signals() {
     let mut fleet = started([0, 0, 0]);
     assert_eq!(fleet.outcome(), None);
@@ -356,22 +407,26 @@ enum Step {
     Kill9(usize),
     Report(usize, bool),
     Rotate,
-    Reload([usize; 3], [u64; 3], [u64; 3]),
+    Reload([usize; 4], [u64; 4], [u64; 4]),
     Stop,
+}
+
+/// At most one takeover, and some of each other role.
+fn counts() -> impl Strategy<Value = [usize; 4]> {
+    (0_usize..2, prop::array::uniform3(0_usize..4)).prop_map(|(t, [c, p, u])| [t, c, p, u])
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let any_code = prop_oneof![Just(0), Just(75), Just(69), Just(70), Just(1)];
-    let counts = prop::array::uniform3(0_usize..4);
-    let versions = prop::array::uniform3(0_u64..3);
-    let revisions = prop::array::uniform3(0_u64..3);
+    let versions = prop::array::uniform4(0_u64..3);
+    let revisions = prop::array::uniform4(0_u64..3);
     let step = prop_oneof![
         6 => (0_u64..40_000).prop_map(Step::Pass),
         6 => (0_usize..12, any_code).prop_map(|(which, code)| Step::Exit(which, code)),
         3 => (0_usize..12).prop_map(Step::Kill9),
         3 => (0_usize..12, any::<bool>()).prop_map(|(which, useful)| Step::Report(which, useful)),
         1 => Just(Step::Rotate),
-        2 => (counts, versions, revisions).prop_map(|(c, v, r)| Step::Reload(c, v, r)),
+        2 => (counts(), versions, revisions).prop_map(|(c, v, r)| Step::Reload(c, v, r)),
         1 => (0_usize..12).prop_map(|which| Step::Exit(which, 77)),
         1 => Just(Step::Stop),
     ];
@@ -381,7 +436,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// The system as the shell would see it; checks every action that it is given.
 struct World {
     fleet: Fleet,
-    wanted: [usize; 3],
+    wanted: [usize; 4],
     now: Duration,
     live: BTreeSet<SlotId>,
     stopped: bool,
@@ -395,7 +450,7 @@ impl World {
                     assert!(self.live.insert(id), "{id} was live");
                     let role = Role::ALL.iter().position(|role| *role == id.role).unwrap();
                     assert!(id.index < self.wanted[role], "{id} is not wanted");
-                    let late = self.stopped && id.role == Role::Consumer;
+                    let late = self.stopped && matches!(id.role, Role::Takeover | Role::Consumer);
                     assert!(!late, "{id} was forked after the stop");
                 }
                 Action::Tell(id, _) | Action::Kill(id) => assert!(self.live.contains(&id), "{id}"),
@@ -466,11 +521,11 @@ impl World {
 proptest! {
     #[test]
     fn any_history_ends(
-        counts in prop::array::uniform3(0_usize..4),
+        counts in counts(),
         exit_at_end: bool,
         steps in steps(),
     ) {
-        let fleet = Fleet::new(plan(counts, [0; 3]), Policy::default(), exit_at_end);
+        let fleet = Fleet::new(plan(counts, [0; 4]), Policy::default(), exit_at_end);
         let mut world =
             World { fleet, wanted: counts, now: S, live: BTreeSet::new(), stopped: false };
         world.give(Event::Tick);
@@ -486,9 +541,9 @@ proptest! {
 
     #[test]
     fn without_news_nothing_is_done_twice(steps in steps()) {
-        let fleet = Fleet::new(plan([2, 1, 1], [0; 3]), Policy::default(), false);
+        let fleet = Fleet::new(plan([1, 2, 1, 1], [0; 4]), Policy::default(), false);
         let mut world =
-            World { fleet, wanted: [2, 1, 1], now: S, live: BTreeSet::new(), stopped: false };
+            World { fleet, wanted: [1, 2, 1, 1], now: S, live: BTreeSet::new(), stopped: false };
         world.give(Event::Tick);
         for step in steps {
             world.take(step);

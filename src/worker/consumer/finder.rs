@@ -25,7 +25,7 @@ use crate::store::StoreError;
 use crate::store::names::ChainId;
 use crate::types::{Isolation, Offset, Suffix, TopicName, TopicPartition};
 use crate::worker::backoff::Backoff;
-use crate::worker::chain_io::ChainIo;
+use crate::worker::chain_io::{ChainIo, Located};
 use crate::worker::consumer::ASK;
 use crate::worker::consumer::genesis::Genesis;
 use crate::worker::consumer::telling::FindingTrouble;
@@ -191,18 +191,15 @@ impl Finder {
         let now = Instant::now();
         let due = pending.iter().filter(|(_, question)| question.due <= now);
         let due: Vec<_> = due.map(|(tp, _)| tp.clone()).collect();
-        let mut questions = Vec::new();
-        for view in self.ask_kafka(due)? {
-            let Rules { io, genesis, .. } = &mut self.rules;
-            let genesis = genesis.first_offset(io, &self.admin, &view.tp).await?;
-            questions.push((view, genesis));
-        }
+        let views = self.ask_kafka(due)?;
+        let Rules { io, genesis, .. } = &mut self.rules;
+        genesis.prepare(io, &self.admin).await?;
         let mut failed = Ok(());
         let this = &*self;
-        let mut answers = stream::iter(questions)
-            .map(|(view, genesis)| async move {
+        let mut answers = stream::iter(views)
+            .map(|view| async move {
                 let tp = view.tp.clone();
-                (tp, this.ask_store(view, genesis).await)
+                (tp, this.ask_store(view).await)
             })
             .buffer_unordered(PARALLEL);
         while let Some((tp, answer)) = answers.next().await {
@@ -213,7 +210,7 @@ impl Finder {
                     }
                 }
                 Ok(None) => {}
-                Err(error) => failed = Err(error.into()),
+                Err(error) => failed = Err(error),
             }
         }
         failed
@@ -267,12 +264,11 @@ impl Finder {
     async fn ask_store(
         &self,
         view: BrokerView,
-        genesis: Offset,
-    ) -> Result<Option<Result<Box<Found>, Box<Stopped>>>, StoreError> {
+    ) -> Result<Option<Result<Box<Found>, Box<Stopped>>>, FindError> {
         let note = view.committed.as_ref().and_then(|c| CommitNote::parse(&c.metadata));
         let note = note.filter(|note| note.topic_id.0.agrees_with(view.identity.topic_id));
         let noted = note.map(|note| note.position);
-        let Rules { io, suffix, .. } = &self.rules;
+        let io = &self.rules.io;
         let archive = io.store().url();
         let local = tips::position_of(&self.spool, &view.identity, archive).ok().flatten();
         let seen = match (noted, local) {
@@ -280,14 +276,17 @@ impl Finder {
             (one, other) => one.or(other),
         };
         let hints = Hints { seen, committed: noted };
-        let located = io.locate(&view.identity, &hints, Some((genesis, *suffix))).await?;
+        let mut located = io.locate(&view.identity, &hints, None).await?;
+        if located.outcome == Outcome::NoChain {
+            located = self.begin(&view, &hints, located.chain).await?;
+        }
         let position = match located.outcome {
             Outcome::Found(position) => position,
             Outcome::Stop(stop) => {
                 let note = Stopped::at(&view.tp, &stop).in_chain(&located.chain);
                 return Ok(Some(Err(Box::new(note))));
             }
-            // Can't be: a genesis was offered. Asked again, should it happen.
+            // Can't be: it was begun. Asked again, should it happen.
             Outcome::NoChain => return Ok(None),
         };
         let committed = view.committed.filter(|_| noted.is_some()).map(|c| c.offset);
@@ -300,6 +299,21 @@ impl Finder {
             log_end: view.log_end,
             committed,
         }))))
+    }
+
+    /// Begins the partition's chain.
+    async fn begin(
+        &self,
+        view: &BrokerView,
+        hints: &Hints,
+        chain: ChainId,
+    ) -> Result<Located, FindError> {
+        let committed = view.committed.as_ref();
+        let Rules { io, suffix, genesis, .. } = &self.rules;
+        match genesis.begin(&self.admin, &chain, &view.tp, committed).await? {
+            Ok(first) => Ok(io.locate(&view.identity, hints, Some((first, *suffix))).await?),
+            Err(stop) => Ok(Located { chain, outcome: Outcome::Stop(stop) }),
+        }
     }
 }
 

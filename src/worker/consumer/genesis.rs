@@ -12,15 +12,18 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, OffsetReset};
-use crate::kafka::{Admin, Patterns, Spec};
+use crate::chain::{CommitNote, Stop};
+use crate::config::{Config, OffsetReset, OnTopicRecreated};
+use crate::kafka::{Admin, Code, Committed, KafkaError, Patterns, Spec};
+use crate::legacy::begin::{Begin, Known};
 use crate::meta::MetaMap;
 use crate::store::StoreError;
-use crate::store::names::Name;
+use crate::store::names::{ChainId, Name};
 use crate::types::{Isolation, Offset, Partition, TopicName, TopicPartition};
 use crate::worker::chain_io::ChainIo;
 use crate::worker::consumer::ASK;
 use crate::worker::consumer::finder::FindError;
+use crate::worker::originals::Originals;
 
 /// Ends of all partitions at the group's first start.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -32,9 +35,12 @@ struct Record {
 /// The rule for new chains.
 pub(crate) struct Genesis {
     reset: OffsetReset,
+    /// `on_topic_recreated = new_chain`
+    new_chains: bool,
     group: String,
     patterns: Patterns,
     isolation: Isolation,
+    originals: Originals,
     record: Option<Record>,
 }
 
@@ -42,28 +48,85 @@ impl Genesis {
     pub(crate) fn new(config: &Config, patterns: Patterns) -> Self {
         Self {
             reset: config.consumer.offset_reset,
+            new_chains: config.consumer.on_topic_recreated == OnTopicRecreated::NewChain,
             group: config.consumer.group.clone(),
             patterns,
             isolation: config.consumer.isolation,
+            originals: Originals::new(&config.archive.target),
             record: None,
         }
     }
 
-    /// Where the chain of `tp` begins, should it not exist.
-    pub(crate) async fn first_offset(
-        &mut self,
-        io: &ChainIo,
-        admin: &Admin,
-        tp: &TopicPartition,
-    ) -> Result<Offset, FindError> {
-        if self.reset == OffsetReset::Earliest {
-            return Ok(Offset::ZERO);
-        }
-        if self.record.is_none() {
+    /// To be called before anything else, and again after an error. With `latest`, the first call
+    /// of all settles which partitions there are at the group's first start.
+    pub(crate) async fn prepare(&mut self, io: &ChainIo, admin: &Admin) -> Result<(), FindError> {
+        if self.reset == OffsetReset::Latest && self.record.is_none() {
             self.record = Some(self.load(io, admin).await?);
         }
+        Ok(())
+    }
+
+    /// Where `chain` of `tp` begins, which does not exist: behind what the original tool archived,
+    /// else at the offset that the group committed, else as the settings say. Only a topic's first
+    /// chain has to do with what was before kafkatos3.
+    pub(crate) async fn begin(
+        &self,
+        admin: &Admin,
+        chain: &ChainId,
+        tp: &TopicPartition,
+        committed: Option<&Committed>,
+    ) -> Result<Result<Offset, Stop>, FindError> {
+        if chain.name().generation() > 1 {
+            return Ok(Ok(self.as_set(tp)));
+        }
+        let files = self.originals.reach_if_permitted(tp).await?;
+        let foreign = committed.filter(|commit| CommitNote::parse(&commit.metadata).is_none());
+        let committed = foreign.map(|commit| commit.offset);
+        if files.is_none() && committed.is_none() {
+            return Ok(Ok(self.as_set(tp)));
+        }
+        let known = Known { files, committed, end: log_end(admin, tp)? };
+        Ok(match known.begin() {
+            Begin::BehindFiles(first) => {
+                log::info!(
+                    event = "chain_begun", topic:% = tp.topic, partition = tp.partition.get(),
+                    next = first.get();
+                    "{tp}: the chain begins at {first}, behind the original's files"
+                );
+                Ok(first)
+            }
+            Begin::AtCommit(first) => {
+                log::info!(
+                    event = "chain_begun", topic:% = tp.topic, partition = tp.partition.get(),
+                    next = first.get();
+                    "{tp}: the chain begins at {first}, which the group has committed"
+                );
+                Ok(first)
+            }
+            Begin::AsSet => {
+                let first = self.as_set(tp);
+                log::warn!(
+                    "{tp}: the group has committed an offset beyond the log's end ({}), so the \
+                     chain begins at {first}",
+                    known.end
+                );
+                Ok(first)
+            }
+            Begin::Beyond { files, end } if self.new_chains => {
+                let first = self.as_set(tp);
+                log::warn!(
+                    "{tp}: the original's files reach to {files}, but the log ends at {end}: the \
+                     topic was created again; the chain begins at {first}"
+                );
+                Ok(first)
+            }
+            Begin::Beyond { files, end } => Err(Stop::OriginalAhead { files, end }),
+        })
+    }
+
+    fn as_set(&self, tp: &TopicPartition) -> Offset {
         let ends = self.record.as_ref().and_then(|record| record.ends.get(&tp.topic));
-        Ok(ends.and_then(|ends| ends.get(&tp.partition.get())).copied().unwrap_or(Offset::ZERO))
+        ends.and_then(|ends| ends.get(&tp.partition.get())).copied().unwrap_or(Offset::ZERO)
     }
 
     async fn load(&self, io: &ChainIo, admin: &Admin) -> Result<Record, FindError> {
@@ -101,6 +164,18 @@ impl Genesis {
         }
         Ok(record)
     }
+}
+
+/// The end of the log, open transactions and all: the original read those, too.
+fn log_end(admin: &Admin, tp: &TopicPartition) -> Result<Offset, KafkaError> {
+    let asked = [(tp.clone(), Spec::Latest)];
+    let mut answers = admin.list_offsets(&asked, Isolation::ReadUncommitted, ASK)?;
+    let unknown = || KafkaError::Partition {
+        partition: tp.clone(),
+        code: Code::UNKNOWN_PARTITION,
+        text: Code::UNKNOWN_PARTITION.to_string(),
+    };
+    answers.pop().ok_or_else(unknown)?.1
 }
 
 fn unreadable(name: &Name, error: &serde_json::Error) -> StoreError {

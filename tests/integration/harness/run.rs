@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Compressor,
     /// Spool to store.
     Uploader,
+    /// What the original tool left.
+    Takeover,
 }
 
 impl Role {
@@ -30,6 +32,7 @@ impl Role {
             Self::Consumer => "[consumer",
             Self::Compressor => "[compress",
             Self::Uploader => "[s3upload",
+            Self::Takeover => "[takeover",
         }
     }
 }

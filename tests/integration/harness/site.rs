@@ -116,6 +116,21 @@ impl Site {
         &self.archive
     }
 
+    /// Puts the chains below another prefix of the bucket.
+    pub(crate) fn archive_to_prefix(&mut self, prefix: &str) {
+        self.archive = self.archive.with_file_name(prefix);
+        self.set("s3", "s3_prefix", prefix);
+    }
+
+    /// Where the original tool's objects lie: always the same place of a bucket or directory.
+    pub(crate) fn originals(&self) -> PathBuf {
+        if self.settings.contains_key("s3") {
+            self.archive.with_file_name("kafkatos3")
+        } else {
+            self.archive.join("kafkatos3")
+        }
+    }
+
     /// Creates a topic of this site, to be archived; gives its full name.
     pub(crate) fn topic(
         &mut self,
