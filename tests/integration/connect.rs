@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance}
 
 use crate::archive::produce_odd;
 use crate::harness::{Disk, Role, Site, await_that};
-use crate::servers::{Action, PASSWORD, SECRET_KEY, Seen, USER, kafka, run_dir};
+use crate::servers::{Action, Outcome, PASSWORD, SECRET_KEY, Seen, USER, kafka, run_dir};
 
 /// What came of one run.
 #[derive(Debug)]
@@ -22,8 +22,23 @@ struct Checked {
     out: String,
 }
 
+/// What is said where something did not answer in time.
+const LATE: [&str; 4] =
+    ["no answer within", "not done within", "not read in time", "the brokers forget it"];
+
 impl Checked {
+    /// Runs it; again, if the machine was so busy that a question's time passed.
     fn of(command: &mut Command) -> Self {
+        let mut checked = Self::once(command);
+        for _ in 0..3 {
+            if LATE.iter().any(|late| checked.out.contains(late)) {
+                checked = Self::once(command);
+            }
+        }
+        checked
+    }
+
+    fn once(command: &mut Command) -> Self {
         let output = command.env_remove("AWS_PROFILE").output().expect("run it");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         let err = text(output.stderr);
@@ -106,7 +121,10 @@ fn where_all_is_well_it_says_so_and_leaves_nothing() {
     assert!(checked.out.ends_with("\n\nall is well\n"), "{}", checked.out);
     assert!(!checked.out.contains(PASSWORD) && !checked.out.contains(SECRET_KEY));
     assert!(!site.spool().exists());
-    assert!(site.store.seen(|seen| seen.method == "DELETE").len() == 1);
+    let counted = |which: fn(&Seen) -> bool| site.store.seen(which).len();
+    let created = |seen: &Seen| seen.method == "PUT" && seen.outcome == Outcome::Answered(200);
+    let removed = |seen: &Seen| seen.method == "DELETE" && seen.outcome == Outcome::Answered(204);
+    assert_eq!(counted(created), counted(removed));
     assert!(site.objects(&topic, 0).is_empty());
 
     let checked = Checked::of(command(&site).arg("--json"));

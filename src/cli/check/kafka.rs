@@ -176,7 +176,7 @@ fn topic_right(config: &Config, rights: Result<Vec<Described>, KafkaError>) -> O
             Line::skip(Area::Right, subject, "the brokers don't tell rights")
         } else {
             let there = answers.iter().filter(|(_, found)| found.is_ok()).count();
-            Line::ok(Area::Right, subject, &format!("granted on all {there}"))
+            Line::ok(Area::Right, subject, &format!("granted on {}", counted(there, "topic")))
         });
     }
     let more = match closed.len().saturating_sub(NAMED) {
