@@ -41,7 +41,6 @@ fn file_header(start: u64) -> FileHeader {
     FileHeader {
         identity: identity(),
         start: at(start),
-        generation: 1,
         first: at(start),
         start_time: StartTime::from_text("1500000001.0").unwrap(),
         gap: None,
@@ -85,7 +84,6 @@ impl Given {
         let times = || self.records.iter().filter_map(|r| Some(r.timestamp?.millis));
         FileMeta {
             identity: identity(),
-            generation: 1,
             first: at(self.start),
             mak: self.version,
             suffix: self.suffix,
@@ -96,7 +94,6 @@ impl Given {
             gap: None,
             leader_epoch: None,
             writer: WriterToken(7),
-            act: None,
             totals: None,
         }
     }

@@ -5,9 +5,7 @@
 //! holds the lock file open, never to a number that merely stands in the file.
 
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +13,7 @@ use clap::Parser;
 
 use super::{Exit, args, config_error_text, end};
 use crate::config::Config;
+use crate::supervisor::probe::{Holder, holder, instances};
 use crate::sys::signals::signal_rotate;
 
 /// Has a running kafkatos3 close all its files now, so that they are archived.
@@ -63,7 +62,7 @@ fn working_directory(place: &Path) -> Result<PathBuf, Outcome> {
 }
 
 fn rotate(directory: &Path) -> Outcome {
-    match lock_files(directory) {
+    match instances(directory) {
         Ok(files) => {
             let found: Vec<_> =
                 files.iter().map(|(instance, path)| (instance.as_str(), ask(path))).collect();
@@ -75,24 +74,6 @@ fn rotate(directory: &Path) -> Outcome {
             (exit_of(&error), text)
         }
     }
-}
-
-/// The instances that ever ran there, with their locks.
-fn lock_files(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory.join("run"))? {
-        let entry = entry?;
-        if let Some(instance) = entry.file_name().to_str().and_then(instance_of) {
-            files.push((instance.to_owned(), entry.path()));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn instance_of(file_name: &str) -> Option<&str> {
-    let instance = file_name.strip_prefix("supervisor.")?.strip_suffix(".lock")?;
-    (!instance.is_empty()).then_some(instance)
 }
 
 /// What became of one instance.
@@ -114,42 +95,15 @@ fn ask(lock: &Path) -> Asked {
 }
 
 fn try_ask(lock: &Path) -> io::Result<Asked> {
-    let file = File::open(lock)?;
-    // Shared, and for a moment only: it must not get in the way of a supervisor that starts.
-    match file.try_lock_shared() {
-        Ok(()) => return Ok(Asked::NotRunning),
-        Err(TryLockError::WouldBlock) => {}
-        Err(TryLockError::Error(error)) => return Err(error),
+    match holder(lock)? {
+        Holder::Nobody => Ok(Asked::NotRunning),
+        Holder::NotHere(pid) => Ok(Asked::NotHere(pid)),
+        Holder::Hidden(_) => Err(io::ErrorKind::PermissionDenied.into()),
+        Holder::Supervisor(pid) => {
+            signal_rotate(pid)?;
+            Ok(Asked::Told(pid))
+        }
     }
-    let Some(pid) = recorded_pid(&file)? else { return Ok(Asked::NotHere(None)) };
-    if !has_open(pid, &file)? {
-        return Ok(Asked::NotHere(Some(pid)));
-    }
-    signal_rotate(pid)?;
-    Ok(Asked::Told(pid))
-}
-
-/// The first line, as a number.
-fn recorded_pid(file: &File) -> io::Result<Option<u32>> {
-    let mut bytes = Vec::new();
-    file.take(64).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().next().and_then(|line| line.trim().parse().ok()))
-}
-
-/// Whether the process `pid` of this machine has `file` open.
-fn has_open(pid: u32, file: &File) -> io::Result<bool> {
-    let wanted = file.metadata()?;
-    let entries = match fs::read_dir(format!("/proc/{pid}/fd")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        entries => entries?,
-    };
-    // A descriptor may be closed between the listing and the look.
-    let same = |path: PathBuf| {
-        let meta = fs::metadata(path).ok();
-        meta.is_some_and(|meta| (meta.dev(), meta.ino()) == (wanted.dev(), wanted.ino()))
-    };
-    Ok(entries.filter_map(Result::ok).any(|entry| same(entry.path())))
 }
 
 /// The worst of it decides how to end.
@@ -204,6 +158,7 @@ fn exit_of(error: &io::Error) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
 
     fn directory_with(locks: &[(&str, &str)]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
@@ -216,15 +171,6 @@ mod tests {
 
     fn rotate_words(place: &Path) -> Exit {
         run(["kafkatos3_rotate".into(), place.as_os_str().to_owned()])
-    }
-
-    #[test]
-    fn only_locks_of_supervisors_count() {
-        assert_eq!(instance_of("supervisor.host-1.lock"), Some("host-1"));
-        assert_eq!(instance_of("supervisor.a.lock.lock"), Some("a.lock"));
-        for name in ["supervisor..lock", "supervisor.lock", "worker.a.lock", "supervisor.a"] {
-            assert_eq!(instance_of(name), None, "{name}");
-        }
     }
 
     #[test]

@@ -214,6 +214,13 @@ impl SpoolPartition {
     }
 }
 
+impl FromStr for SpoolPartition {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::parse(text).ok_or_else(|| not("a partition", text))
+    }
+}
+
 impl From<&TopicPartition> for SpoolPartition {
     fn from(tp: &TopicPartition) -> Self {
         Self::of(tp)

@@ -6,19 +6,20 @@
 
 use std::cmp::Reverse;
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::Spool;
 use super::claim::{Claim, TempFile};
 use super::durable::{self, Move};
 use super::error::{IoExt, Result, SpoolError};
-use super::layout::{FileName, SpoolPartition, Stage, is_temp_name};
+use super::layout::{FileName, Stage, is_temp_name};
 use super::stops::{self, StopKind, Stopped};
 use super::tips;
 
 /// How much is kept.
 const MAX_BYTES: u64 = 1 << 30;
+/// How the name of the text ends that lies beside a file.
+const NOTE_END: &str = ".why";
 /// What a file counts at least, so that many small ones are bounded too.
 const LEAST_BYTES: u64 = 4096;
 /// How many files of one name are kept apart.
@@ -30,7 +31,7 @@ const OFTEN: usize = 3;
 /// without its text.
 pub(super) fn put(spool: &Spool, mut claim: Claim, name: &FileName, why: &str) -> Result<()> {
     let kept_as = move_aside(spool, &mut claim, name)?;
-    let note = format!("{kept_as}.why");
+    let note = format!("{kept_as}{NOTE_END}");
     let mut temp = TempFile::create(spool, Stage::Quarantine, &note)?;
     writeln!(temp.file(), "{why}").at("write", temp.path())?;
     temp.replace(&spool.path(Stage::Quarantine, &note))?;
@@ -71,31 +72,12 @@ fn move_aside(spool: &Spool, claim: &mut Claim, name: &FileName) -> Result<Strin
     Err(SpoolError::TakenAway { path: claim.path().to_owned() })
 }
 
-/// A file that was put aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aside {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its length.
-    pub bytes: u64,
-    /// What is wrong with it; empty if that was lost.
-    pub why: String,
-}
-
-/// The files of `partition` that were put aside, by their names.
-pub fn aside(spool: &Spool, partition: &SpoolPartition) -> Result<Vec<Aside>> {
-    let mut found = Vec::new();
-    for kept in list(spool)? {
-        let name: Option<FileName> = kept.file_name().parse().ok();
-        if name.is_some_and(|name| name.partition == *partition) {
-            let why = spool.path(Stage::Quarantine, &format!("{}.why", kept.name));
-            let why = std::fs::read_to_string(why).unwrap_or_default().trim_end().to_owned();
-            let path = spool.path(Stage::Quarantine, &kept.name);
-            found.push(Aside { path, bytes: kept.bytes, why });
-        }
+impl Spool {
+    /// How many files are kept for the operator, and their bytes; texts beside them do not count.
+    pub fn quarantined(&self) -> Result<(u64, u64)> {
+        let files = list(self)?.into_iter().filter(|file| !file.name.ends_with(NOTE_END));
+        Ok(files.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.bytes)))
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
 }
 
 /// A file here.
@@ -193,6 +175,7 @@ mod tests {
         let mut names = names_in(&spool, Stage::Quarantine);
         names.sort_by_key(|name| expected.iter().position(|e| e == name));
         assert_eq!(names, expected);
+        assert_eq!(spool.quarantined().unwrap(), (3, 3));
         trim(&spool, LEAST_BYTES).unwrap();
         assert_eq!(names_in(&spool, Stage::Quarantine).len(), 1);
     }

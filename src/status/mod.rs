@@ -11,8 +11,19 @@
 //! takes more than a hundredth of the time, whatever the number of partitions: who needs 20 ms for
 //! a file writes it every two seconds.
 
-pub mod model;
-mod recorder;
+//!
+//! [`report`] is what is told of it all: [`Local::look`] reads a working directory, [`merge()`] puts
+//! that together with what archive and broker said.
 
+pub mod human;
+mod local;
+mod merge;
+pub mod model;
+mod problems;
+mod recorder;
+pub mod report;
+
+pub use local::Local;
+pub use merge::{ChainEnd, Known, Remote, archived, merge};
 pub use model::WorkerStatus;
 pub use recorder::{Recorder, now_ms};

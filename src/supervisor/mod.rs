@@ -27,6 +27,7 @@ mod handover;
 mod instance;
 mod note;
 mod policy;
+pub mod probe;
 mod report;
 mod shell;
 mod slot;

@@ -13,6 +13,7 @@ pub mod poll;
 pub mod process;
 pub mod random;
 pub mod signals;
+pub mod terminal;
 pub mod title;
 
 use std::io;

@@ -6,11 +6,10 @@
 
 pub(crate) mod archive;
 mod backoff;
-pub(crate) mod chain_io;
+mod chain_io;
 mod compressor;
 mod consumer;
 mod note;
-pub(crate) mod operator;
 mod originals;
 mod pack;
 mod reload;

@@ -19,7 +19,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("kafka", &["types", "logging"]),
     ("store", &["types", "meta"]),
     ("spool", &["types", "meta", "chain"]),
-    ("status", &["types", "sys", "spool"]),
+    ("status", &["types", "meta", "sys", "supervisor", "store", "spool"]),
     ("archive", &["types", "meta", "mak", "codec", "store"]),
     (
         "worker",

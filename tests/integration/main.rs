@@ -19,6 +19,7 @@ mod power_loss;
 mod ranges;
 mod rare;
 mod reload;
+mod status;
 mod stores;
 mod supervisor;
 mod takeover;

@@ -27,7 +27,8 @@ use compare::{ArchivedFile, Comparison, ReadError, Verdict};
 use family::{Family, Stops, answer};
 use folder::Folder;
 use records::{Sequence, Totals};
-use screen::{Ink, Screen, shell_word};
+pub(super) use screen::shell_word;
+use screen::{Ink, Screen};
 
 /// How long anything may take that should take a second or five.
 const PATIENCE: Duration = Duration::from_mins(1);

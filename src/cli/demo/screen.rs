@@ -130,7 +130,7 @@ pub(super) fn seconds(time: Duration) -> String {
 }
 
 /// The path as a shell takes it for one word.
-pub(super) fn shell_word(path: &Path) -> String {
+pub(in crate::cli) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:=,".contains(c);
     if !text.is_empty() && text.chars().all(harmless) {
