@@ -180,15 +180,15 @@ def slow_clients(world, fault):
 def unclean_election(world, fault):
     """The follower sleeps until it is out of sync, the leader goes on alone and then dies: the
     follower wakes and is elected, and the leader cuts its log back when it returns."""
-    state = world.client.ask("partitions", topic=SHAKY)[0]
-    leader = state["leader"]
-    if leader not in (2, 3) or len(state["isr"]) != 2:
-        raise NotNow(f"leader and follower are not in sync: {state}")
+    def state():
+        return world.client.ask("partitions", topic=SHAKY)[0]
+
+    servers.wait_until(lambda: len(state()["isr"]) == 2, 30, "bringing the follower in sync")
+    leader = state()["leader"]
     broker, follower = world.kafka.brokers[leader], world.kafka.brokers[5 - leader]
 
     def state_is(**wanted):
-        state = world.client.ask("partitions", topic=SHAKY)[0]
-        return wanted.items() <= state.items()
+        return wanted.items() <= state().items()
 
     follower.signal(signal.SIGSTOP)
     try:

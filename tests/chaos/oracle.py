@@ -13,8 +13,8 @@ For each chain:
 - a gap lies below what was deleted from the partition, and nothing of it is archived;
 - all acknowledged records are there, but those in gaps, those that the deletion of a topic took
   with it, and those that an unclean election cut off the log;
-- all that Kafka holds at the end is in the partition's last chain, at the same offsets, and the
-  chain ends where the log ends.
+- all that Kafka holds at the end is in the partition's last chain, or, before that begins, in the
+  one before, and the last chain ends where the log ends.
 
 For the group: at the end its offsets are the chains' tips; and whenever one was seen during the
 run, the file that it stands behind was in the store already.
@@ -270,11 +270,18 @@ class Partition:
             if life and not self.truth.truncated and life.offset(first) not in (offset, None):
                 self.complain(f"the cluster itself has number {first} at {offset}, but "
                               f"acknowledged it at {life.offset(first)}")
-            for seq in chain.seen.missing(first, count):
-                at = offset + seq - first
-                if not chain.in_gap(at):
-                    self.complain(f"number {seq} is in the log at {at}, but not in the last chain")
+            for seq in range(first, first + count):
+                if not self.has(seq, offset + seq - first):
+                    self.complain(f"number {seq} is in the log at {offset + seq - first}, but not "
+                                  "in the chain that goes on from there")
                     break
+
+    def has(self, seq, offset):
+        """Whether the last chain that begins before this offset has the number, or a gap there."""
+        for chain in reversed(self.chains):
+            if chain.first <= offset:
+                return seq in chain.seen or chain.in_gap(offset)
+        return False
 
 
 def find_chains(archive, truths, open_file=check.open_file):

@@ -141,7 +141,7 @@ class Broker:
                                      self.file], self.directory / "server.log")
 
     def await_port(self):
-        wait_until(lambda: answers(int(self.port)), 120, f"the start of broker {self.number}")
+        wait_until(lambda: answers(int(self.port)), 300, f"the start of broker {self.number}")
 
     def signal(self, what):
         self.process.send_signal(what)

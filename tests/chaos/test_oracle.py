@@ -27,10 +27,11 @@ class Archive(unittest.TestCase):
         self.log = {"low": 0, "high": 10, "runs": [[0, 0, 10]]}
         self.deleted, self.truncated = 0, False
 
-    def put(self, start, following, records, generation="", **header):
+    def put(self, start, following, records, generation="", begins=0, **header):
         chain = self.root / f"t{generation}" / "000000"
         chain.mkdir(parents=True, exist_ok=True)
-        identity = {"layout": 1, "topic": "t", "partition": 0, "first": 0, "suffix": ".mak"}
+        identity = {"layout": 1, "topic": "t", "partition": 0, "first": begins,
+                    "suffix": ".mak"}
         (chain / "chain.json").write_text(json.dumps(identity))
         path = chain / f"{start:020}.mak"
         path.touch()
@@ -166,7 +167,20 @@ class Archive(unittest.TestCase):
         self.put(0, 10, after, "@2")
         self.assertEqual(self.complaints(), [])
         self.put(0, 10, [*after[:4], record(4, 4), *after[5:]], "@2")
-        self.assert_wrong("number 6 is in the log at 4, but not in the last chain")
+        self.assert_wrong("number 6 is in the log at 4, but not in the chain")
+
+    def test_a_chain_may_begin_where_a_log_was_truncated(self):
+        self.truncated = True
+        self.journal = ["A t 0 0 0 6 0", "A t 0 0 6 6 4"]
+        self.log = {"low": 0, "high": 10, "runs": [[0, 0, 4], [4, 6, 6]]}
+        after = [record(n + 2, n) for n in range(4, 10)]
+        self.put(0, 6, [record(n, n) for n in range(6)])
+        self.put(4, 10, after, "@2", begins=4)
+        self.assertEqual(self.complaints(), [])
+        self.put(4, 10, [record(4, 4), *after[1:]], "@2", begins=4)
+        self.assert_wrong("number 6 is in the log at 4, but not in the chain")
+        self.put(0, 6, [record(n, n) for n in (0, 1, 2, 4, 5)])
+        self.assert_wrong("number 3 is in the log at 3, but not in the chain")
 
     def test_a_cluster_that_lost_records_is_not_taken_for_right(self):
         self.log = {"low": 0, "high": 10, "runs": [[0, 0, 4], [4, 5, 6]]}
