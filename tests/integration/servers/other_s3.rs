@@ -59,10 +59,15 @@ impl Minio {
                 command
             });
             let server = Self(OtherS3 { address });
-            let is_ready = || server.administer(&["ready", "it"]);
-            assert!(eventually(Duration::from_mins(1), is_ready), "MinIO does not get ready");
+            assert!(eventually(Duration::from_mins(1), || server.is_ready()), "MinIO is not ready");
             server
         })
+    }
+
+    fn is_ready(&self) -> bool {
+        let url = format!("http://{}/minio/health/ready", self.0.address);
+        let asked = Command::new("curl").args(["-sS", "--fail", &url]).output();
+        asked.expect("run curl").status.success()
     }
 
     /// What every S3 server has.
