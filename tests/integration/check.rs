@@ -98,6 +98,13 @@ fn garbage_is_78_and_short() {
 }
 
 #[test]
+fn an_expression_that_is_none_is_78() {
+    let ended = check_text(LEAST.replace("= t\n", "= ^(\n"));
+    assert_eq!(ended.code, Some(78));
+    assert!(ended.err.contains("\"^(\" is not a POSIX extended"), "{}", ended.err);
+}
+
+#[test]
 fn an_empty_file_names_what_is_needed() {
     let ended = check_text("");
     assert_eq!(ended.code, Some(78));

@@ -10,6 +10,7 @@ mod check;
 mod connect;
 mod demo;
 mod errors;
+mod hosts;
 mod kafka_client;
 mod kills;
 mod logs;

@@ -105,41 +105,46 @@ fn in_progress_is_read(run: &Running) -> bool {
     run.spool_bytes() == before
 }
 
+fn consumers_come_and_go(mut site: Site) {
+    site.set("consumer", "max_age_seconds", 1);
+    let topic = site.topic("t", 4, &[]);
+    let run = site.start();
+    let first = run.worker(Role::Consumer);
+    await_that("all partitions", || said(&run, "consumer0", "assigned") == 4);
+    let mut expected = produce_odd(&site, &topic, 4, 500);
+
+    site.set("consumer", "consumer_processes", 2);
+    reload(&site, &run, "[consumer] consumer_processes: 1 -> 2");
+    await_that("partitions of the second", || said(&run, "consumer1", "assigned") == 2);
+    expected.merge(produce_odd(&site, &topic, 4, 500));
+    assert_eq!(said(&run, "consumer0", "revoked"), 2);
+    assert_eq!(said(&run, "consumer0", "assigned"), 4);
+
+    site.set("consumer", "consumer_processes", 1);
+    reload(&site, &run, "1 consumers stay: the others drain and leave");
+    await_that("all partitions again", || said(&run, "consumer0", "assigned") == 6);
+    expected.merge(produce_odd(&site, &topic, 4, 500));
+    assert_eq!(said(&run, "consumer0", "revoked"), 2);
+    await_that("the end of the second", || run.workers(Role::Consumer) == [first]);
+    run.stop().expect(0);
+    // What came last may not have been fetched when it was told to stop.
+    site.set("kafka", "session.timeout.ms", 6000);
+    site.run_to_end().expect(0);
+    site.check_with_offsets(&expected);
+}
+
 #[test]
-fn consumers_come_and_go_at_a_reload() {
-    for membership in ["dynamic", "static"] {
-        let mut site = Site::new(&format!("reload-{membership}"));
-        if membership == "static" {
-            site.set("consumer", "group_instance_id", "member");
-            // Nobody who waits for this gets anywhere in time.
-            site.set("kafka", "session.timeout.ms", 300_000);
-        }
-        site.set("consumer", "max_age_seconds", 1);
-        let topic = site.topic("t", 4, &[]);
-        let run = site.start();
-        let first = run.worker(Role::Consumer);
-        await_that("all partitions", || said(&run, "consumer0", "assigned") == 4);
-        let mut expected = produce_odd(&site, &topic, 4, 500);
+fn members_come_and_go_at_a_reload() {
+    consumers_come_and_go(Site::new("reload-dynamic"));
+}
 
-        site.set("consumer", "consumer_processes", 2);
-        reload(&site, &run, "[consumer] consumer_processes: 1 -> 2");
-        await_that("partitions of the second", || said(&run, "consumer1", "assigned") == 2);
-        expected.merge(produce_odd(&site, &topic, 4, 500));
-        assert_eq!(said(&run, "consumer0", "revoked"), 2);
-        assert_eq!(said(&run, "consumer0", "assigned"), 4);
-
-        site.set("consumer", "consumer_processes", 1);
-        reload(&site, &run, "1 consumers stay: the others drain and leave");
-        await_that("all partitions again", || said(&run, "consumer0", "assigned") == 6);
-        expected.merge(produce_odd(&site, &topic, 4, 500));
-        assert_eq!(said(&run, "consumer0", "revoked"), 2);
-        await_that("the end of the second", || run.workers(Role::Consumer) == [first]);
-        run.stop().expect(0);
-        // What came last may not have been fetched when it was told to stop.
-        site.set("kafka", "session.timeout.ms", 6000);
-        site.run_to_end().expect(0);
-        site.check_with_offsets(&expected);
-    }
+#[test]
+fn static_members_come_and_go_at_a_reload() {
+    let mut site = Site::new("reload-static");
+    site.set("consumer", "group_instance_id", "member");
+    // Nobody who waits for this gets anywhere in time.
+    site.set("kafka", "session.timeout.ms", 300_000);
+    consumers_come_and_go(site);
 }
 
 #[test]

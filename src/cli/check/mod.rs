@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::{Exit, config_error_text, end, say, warnings_text};
 use crate::config::{Config, ConfigError, Finding, Loaded};
+use crate::worker;
 use report::{Area, Line, Report};
 
 /// How long the whole of it takes at most.
@@ -43,6 +44,9 @@ pub(super) fn run(path: &Path, options: Options) -> Exit {
         (loaded, Options { json: true, connect }) => in_json(path, loaded, connect),
         (Err(error), _) => end(Exit::of_config(&error), &config_error_text(&error)),
         (Ok(loaded), Options { connect, .. }) => {
+            if let Err(why) = worker::refuse(&loaded.config) {
+                return end(Exit::Config, &format!("error: {}: {why}\n", path.display()));
+            }
             let warnings = warnings_text(path, &loaded.warnings);
             match say(&mut io::stderr(), &warnings) {
                 Err(exit) => exit,

@@ -18,10 +18,17 @@ use crate::servers::{
 
 type Settings = BTreeMap<String, BTreeMap<String, String>>;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kafkatos3");
+
+/// Makes another host of a namespace, and goes on with the arguments behind the boot's id.
+const ELSEWHERE: &str = "echo 0 > /proc/sys/user/max_inotify_instances; hostname elsewhere; \
+    mount --bind \"$1\" /proc/sys/kernel/random/boot_id; shift; exec \"$@\"";
+
 /// A place where one instance of kafkatos3 runs.
 pub(crate) struct Site {
     name: String,
     dir: PathBuf,
+    spool: PathBuf,
     settings: Settings,
     topics: Vec<(String, i32)>,
     archive: PathBuf,
@@ -46,6 +53,7 @@ impl Site {
         let archive = s3().create_bucket(name).join("archive");
         Self {
             name: name.to_owned(),
+            spool: dir.join("spool"),
             dir,
             settings,
             topics: Vec::new(),
@@ -76,11 +84,20 @@ impl Site {
             store: Rc::clone(&self.store),
             admin: Rc::clone(&self.admin),
             bootstrap: self.bootstrap.clone(),
-            dir,
+            spool: dir.join("spool"),
+            dir: dir.clone(),
         };
-        twin.set("main", "working_directory", twin.dir.join("spool").display());
+        twin.set("main", "working_directory", dir.join("spool").display());
         twin.set("main", "instance", name);
         twin
+    }
+
+    /// One more of these, on the same spool.
+    pub(crate) fn housemate(&self, mate: &str) -> Self {
+        let mut mate = self.twin_named(mate);
+        mate.spool.clone_from(&self.spool);
+        mate.set("main", "working_directory", self.spool.display());
+        mate
     }
 
     /// The same with the other cluster, on the same archive.
@@ -159,7 +176,7 @@ impl Site {
 
     /// The directory of the spool.
     pub(crate) fn spool(&self) -> PathBuf {
-        self.dir.join("spool")
+        self.spool.clone()
     }
 
     /// Throws the whole spool away.
@@ -227,7 +244,7 @@ impl Site {
                    for id in $ids; do wait $id || exit; done";
         let mut command = Command::new("strace");
         command.args(["-f", "-y", "-xx", "-s", "100000000", "-e", &format!("trace={calls}"), "-o"]);
-        command.arg(&trace).args(["sh", "-c", all, "sh"]).arg(env!("CARGO_BIN_EXE_kafkatos3"));
+        command.arg(&trace).args(["sh", "-c", all, "sh"]).arg(PROGRAM);
         for site in std::iter::once(&self).chain(others) {
             fs::create_dir_all(site.spool()).expect("create the spool");
             command.arg(site.write_config());
@@ -236,11 +253,39 @@ impl Site {
         fs::read_to_string(trace).expect("the trace")
     }
 
+    /// Starts it as if on another host, which shares the spool over NFS: with another host's name
+    /// and boot, and without inotify, which sees nothing of what others do there. Where the machine
+    /// does not permit that, it is started as usual, and the test is the weaker for it.
+    pub(crate) fn start_elsewhere(&self) -> Running {
+        let boot = self.dir.join("boot-id");
+        fs::write(&boot, "00000000-0000-4000-8000-000000000000\n").expect("write a boot's id");
+        let elsewhere = || {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--user", "--map-root-user", "--mount", "--uts", "sh", "-ec", ELSEWHERE]);
+            unshare.arg("sh").arg(&boot);
+            unshare
+        };
+        match elsewhere().arg("true").output() {
+            Ok(tried) if tried.status.success() => {
+                let mut command = elsewhere();
+                command.args(["setpriv", "--pdeathsig", "KILL"]).arg(PROGRAM);
+                self.run_command(command.arg(self.prepare()))
+            }
+            tried => {
+                eprintln!("not as if on another host: unshare is not permitted: {tried:?}");
+                self.start()
+            }
+        }
+    }
+
     fn start_with(&self, arguments: &[&str]) -> Running {
+        self.run_command(Command::new(PROGRAM).args(arguments).arg(self.prepare()))
+    }
+
+    /// What has to be there; gives the configuration's path.
+    fn prepare(&self) -> PathBuf {
         fs::create_dir_all(self.spool()).expect("create the spool");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
-        command.args(arguments).arg(self.write_config());
-        self.run_command(&mut command)
+        self.write_config()
     }
 
     fn run_command(&self, command: &mut Command) -> Running {
