@@ -5,6 +5,8 @@
 //! lower-case ASCII letters and digits only, which S3, GCS and Azure all keep as they are.
 //! `docs/archive-layout.md` is the normative list. Pure; depends on `types` only.
 
+mod act;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +17,8 @@ use crate::types::{
     Isolation, Offset, OffsetRange, Partition, Suffix, TopicId, TopicName, TopicPartition,
     WriterToken,
 };
+
+pub use act::{Act, Follows, Succession};
 
 /// Text keys and values, as they stand in trailers and in user metadata.
 pub type MetaMap = BTreeMap<String, String>;
@@ -140,6 +144,9 @@ pub struct ChainRecord {
     pub first: Offset,
     /// The end of its first file's name.
     pub suffix: Suffix,
+    /// The chain before it, if an operator began this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
 }
 
 /// Why a range of offsets is not in the archive.
@@ -150,6 +157,8 @@ pub enum GapReason {
     Genesis,
     /// Kafka deleted it (retention, `DeleteRecords`) before it was archived.
     Retention,
+    /// An operator gave it up.
+    Skipped,
 }
 
 impl GapReason {
@@ -157,6 +166,7 @@ impl GapReason {
         match self {
             Self::Genesis => "genesis",
             Self::Retention => "retention",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -170,19 +180,19 @@ impl fmt::Display for GapReason {
 impl FromStr for GapReason {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Genesis, Self::Retention]
+        [Self::Genesis, Self::Retention, Self::Skipped]
             .into_iter()
             .find(|reason| reason.as_str() == text)
-            .ok_or_else(|| "expected \"genesis\" or \"retention\"".to_owned())
+            .ok_or_else(|| "expected \"genesis\", \"retention\" or \"skipped\"".to_owned())
     }
 }
 
-/// Offsets `[from, to)` at the start of a file that Kafka no longer had.
+/// Offsets `[from, to)` at the start of a file whose records are nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
     /// First lost offset, inclusive; always the file's start.
     pub from: Offset,
-    /// End, exclusive: Kafka's log start when it was found.
+    /// End, exclusive: Kafka's log start when it was found, or what the operator said.
     pub to: Offset,
     /// Why they are gone.
     pub reason: GapReason,
@@ -219,6 +229,8 @@ impl Totals {
 pub struct FileMeta {
     /// Whose records.
     pub identity: Identity,
+    /// Which of the topic's chains it is written for: 1 is `topic`, 2 is `topic@2`.
+    pub generation: u32,
     /// Start of the chain's first file.
     pub first: Offset,
     /// Version of the MAK format: 1 or 2.
@@ -239,6 +251,8 @@ pub struct FileMeta {
     pub leader_epoch: Option<i32>,
     /// Who wrote it.
     pub writer: WriterToken,
+    /// Whose doing it is, if an operator's: its gap was skipped.
+    pub act: Option<Act>,
     /// The chain's totals up to here; unknown until the uploader publishes it.
     pub totals: Option<Totals>,
 }
@@ -262,6 +276,27 @@ pub struct SealMeta {
     pub totals: Totals,
 }
 
+/// The closing seal: a small object at a chain's tip after which nothing comes in that chain.
+#[derive(Debug, Clone)]
+pub struct CloseMeta {
+    /// Whose records.
+    pub identity: Identity,
+    /// Which of the topic's chains it closes.
+    pub generation: u32,
+    /// Start of the chain's first file.
+    pub first: Offset,
+    /// The suffix that the next file would have had: this object's own.
+    pub suffix: Suffix,
+    /// The tip at which it stands; it covers nothing.
+    pub at: Offset,
+    /// How the chain of the next generation begins.
+    pub next: Succession,
+    /// Who wrote it.
+    pub writer: WriterToken,
+    /// The chain's totals.
+    pub totals: Totals,
+}
+
 /// What an object of a chain says of itself.
 #[derive(Debug, Clone)]
 pub enum ObjectMeta {
@@ -269,6 +304,8 @@ pub enum ObjectMeta {
     File(FileMeta),
     /// A seal.
     Seal(SealMeta),
+    /// The closing seal.
+    Close(CloseMeta),
 }
 
 impl ObjectMeta {
@@ -278,6 +315,7 @@ impl ObjectMeta {
         match self {
             Self::File(file) => &file.identity,
             Self::Seal(seal) => &seal.identity,
+            Self::Close(close) => &close.identity,
         }
     }
 
@@ -287,6 +325,7 @@ impl ObjectMeta {
         match self {
             Self::File(file) => file.first,
             Self::Seal(seal) => seal.first,
+            Self::Close(close) => close.first,
         }
     }
 
@@ -296,6 +335,7 @@ impl ObjectMeta {
         match self {
             Self::File(file) => file.writer,
             Self::Seal(seal) => seal.writer,
+            Self::Close(close) => close.writer,
         }
     }
 
@@ -312,6 +352,17 @@ impl ObjectMeta {
                 map.put("continues", &seal.continues);
                 map.put("writer", &seal.writer);
                 write_totals(&mut map, seal.totals);
+            }
+            Self::Close(close) => {
+                write_common(&mut map, "close", &close.identity, close.first, close.suffix);
+                write_generation(&mut map, close.generation);
+                map.put("start", &close.at);
+                map.put("next", &close.at);
+                map.put("continues", &close.next.suffix);
+                map.put("continuesat", &close.next.first);
+                close.next.act.write(&mut map);
+                map.put("writer", &close.writer);
+                write_totals(&mut map, close.totals);
             }
         }
         map.0
@@ -335,7 +386,21 @@ impl ObjectMeta {
                 writer: read.parse("writer")?,
                 totals: read_totals(&read)?.ok_or(MetaError::Missing("totalfiles"))?,
             })),
-            other => Err(wrong("kind", other, "expected \"data\" or \"seal\"")),
+            "close" => Ok(Self::Close(CloseMeta {
+                identity: read_identity(&read)?,
+                generation: read_generation(&read)?,
+                first: read.offset("first")?,
+                suffix: read.parse("suffix")?,
+                at: read.offset("start")?,
+                next: Succession {
+                    first: read.offset("continuesat")?,
+                    suffix: read.parse("continues")?,
+                    act: Act::read(&read)?,
+                },
+                writer: read.parse("writer")?,
+                totals: read_totals(&read)?.ok_or(MetaError::Missing("totalfiles"))?,
+            })),
+            other => Err(wrong("kind", other, "expected \"data\", \"seal\" or \"close\"")),
         }
     }
 }
@@ -364,6 +429,7 @@ fn write_common(map: &mut Writer, kind: &str, id: &Identity, first: Offset, suff
 
 fn write_file(map: &mut Writer, file: &FileMeta) {
     write_common(map, "data", &file.identity, file.first, file.suffix);
+    write_generation(map, file.generation);
     map.put("mak", &file.mak);
     map.put("start", &file.range.start());
     map.put("next", &file.range.next());
@@ -381,9 +447,19 @@ fn write_file(map: &mut Writer, file: &FileMeta) {
     if let Some(epoch) = file.leader_epoch {
         map.put("leaderepoch", &epoch);
     }
+    if let Some(act) = &file.act {
+        act.write(map);
+    }
     map.put("writer", &file.writer);
     if let Some(totals) = file.totals {
         write_totals(map, totals);
+    }
+}
+
+/// The first chain of a topic needs no number.
+fn write_generation(map: &mut Writer, generation: u32) {
+    if generation > 1 {
+        map.put("generation", &generation);
     }
 }
 
@@ -456,6 +532,7 @@ fn read_file(read: &Reader<'_>) -> Result<FileMeta, MetaError> {
     };
     Ok(FileMeta {
         identity: read_identity(read)?,
+        generation: read_generation(read)?,
         first: read.offset("first")?,
         mak: read.parse("mak")?,
         suffix: read.parse("suffix")?,
@@ -466,8 +543,13 @@ fn read_file(read: &Reader<'_>) -> Result<FileMeta, MetaError> {
         gap,
         leader_epoch: read.parse_optional("leaderepoch")?,
         writer: read.parse("writer")?,
+        act: read.optional("by").map(|_| Act::read(read)).transpose()?,
         totals: read_totals(read)?,
     })
+}
+
+fn read_generation(read: &Reader<'_>) -> Result<u32, MetaError> {
+    Ok(read.parse_optional("generation")?.unwrap_or(1))
 }
 
 fn read_totals(read: &Reader<'_>) -> Result<Option<Totals>, MetaError> {

@@ -88,7 +88,7 @@ impl<'s> Object<'s> {
     pub const fn file(&self) -> Option<&FileMeta> {
         match &self.meta {
             ObjectMeta::File(file) => Some(file),
-            ObjectMeta::Seal(_) => None,
+            ObjectMeta::Seal(_) | ObjectMeta::Close(_) => None,
         }
     }
 
@@ -180,6 +180,7 @@ impl<'s> Object<'s> {
         let (suffix, start) = match &self.meta {
             ObjectMeta::File(file) => (file.suffix, file.range.start()),
             ObjectMeta::Seal(seal) => (seal.suffix, seal.at),
+            ObjectMeta::Close(close) => (close.suffix, close.at),
         };
         if suffix != self.suffix {
             return Err(self.disagree(format!("its metadata says that it is a \"{suffix}\"")));

@@ -41,6 +41,7 @@ fn file_header(start: u64) -> FileHeader {
     FileHeader {
         identity: identity(),
         start: at(start),
+        generation: 1,
         first: at(start),
         start_time: StartTime::from_text("1500000001.0").unwrap(),
         gap: None,
@@ -84,6 +85,7 @@ impl Given {
         let times = || self.records.iter().filter_map(|r| Some(r.timestamp?.millis));
         FileMeta {
             identity: identity(),
+            generation: 1,
             first: at(self.start),
             mak: self.version,
             suffix: self.suffix,
@@ -94,6 +96,7 @@ impl Given {
             gap: None,
             leader_epoch: None,
             writer: WriterToken(7),
+            act: None,
             totals: None,
         }
     }

@@ -65,7 +65,13 @@ impl Follower {
 
     /// The tip is now at `position`.
     pub fn tip_moved(&mut self, position: Position) -> Reaction {
-        if position.tip < self.position.tip {
+        if position.generation > self.position.generation {
+            // Nothing local belongs to the new chain.
+            self.starts = VecDeque::from([position.tip]);
+            self.position = position;
+            return Reaction::Restart(position.tip);
+        }
+        if position.generation < self.position.generation || position.tip < self.position.tip {
             return Reaction::None;
         }
         let moved = position.tip > self.position.tip;
@@ -137,6 +143,17 @@ mod tests {
         assert_eq!(f.tip_moved(tip(9)), Reaction::None);
         assert_eq!(f.tip_moved(tip(10)), Reaction::None);
         assert_eq!(f.position().tip, at(10));
+    }
+
+    #[test]
+    fn the_next_chain_begins_anew_wherever_it_begins() {
+        for next in [5, 20, 99] {
+            let mut f = follower();
+            let second = Position { generation: 2, ..tip(next) };
+            assert_eq!(f.tip_moved(second), Reaction::Restart(at(next)));
+            assert_eq!((f.current_start(), f.position().generation), (at(next), 2));
+            assert_eq!(f.tip_moved(tip(100)), Reaction::None, "the first chain is over");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! without a usable hint the identity record is read and the partition's folder is listed.
 
 use super::{Position, Seen, Slot, Stop};
-use crate::meta::{ChainRecord, Identity, ObjectMeta, Totals};
+use crate::meta::{ChainRecord, CloseMeta, Follows, Identity, ObjectMeta, Totals};
 use crate::types::{Offset, Suffix};
 
 /// After so many files in a row behind the hint, a listing is cheaper.
@@ -40,10 +40,12 @@ pub enum Answer {
 }
 
 /// How a search ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Outcome {
     /// The chain ends here.
     Found(Position),
+    /// The chain was closed; the topic's next one goes on.
+    Closed(Box<CloseMeta>),
     /// There is no chain, and the caller did not offer to begin one.
     NoChain,
     /// The partition can't be archived here.
@@ -57,6 +59,25 @@ pub enum Step {
     Ask(Ask),
     /// Done.
     Done(Outcome),
+}
+
+/// Where and how a chain begins that is not there yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    /// Start of its first file.
+    pub first: Offset,
+    /// How its first file's name ends.
+    pub suffix: Suffix,
+    /// The chain before it, if an operator began this one.
+    pub follows: Option<Follows>,
+}
+
+impl Genesis {
+    /// The beginning of a topic's first chain.
+    #[must_use]
+    pub const fn new(first: Offset, suffix: Suffix) -> Self {
+        Self { first, suffix, follows: None }
+    }
 }
 
 /// What is known before the store is asked.
@@ -85,7 +106,8 @@ pub struct Locator {
     identity: Identity,
     hints: Hints,
     /// Where and how to begin a chain, if there is none; `None` never begins one.
-    genesis: Option<(Offset, Suffix)>,
+    genesis: Option<Genesis>,
+    generation: u32,
     record: Option<ChainRecord>,
     state: State,
 }
@@ -96,14 +118,20 @@ impl Locator {
     /// `genesis` is where to begin and how to name, if nothing is there; consumers give it,
     /// uploaders don't.
     #[must_use]
-    pub fn new(identity: Identity, hints: Hints, genesis: Option<(Offset, Suffix)>) -> Self {
+    pub fn new(identity: Identity, hints: Hints, genesis: Option<Genesis>) -> Self {
         // Behind a seal the last file's own suffix is not known: such a hint is of no use.
         let last_file = hints
             .seen
             .filter(|hint| !hint.sealed)
             .and_then(|hint| hint.last_start.map(|start| Slot { start, suffix: hint.suffix }));
         let state = last_file.map_or(State::ReadRecord, |slot| State::CheckHint { slot });
-        Self { identity, hints, genesis, record: None, state }
+        Self { identity, hints, genesis, generation: 1, record: None, state }
+    }
+
+    /// The same in the topic's chain number `generation`; the hints have to be of that chain.
+    #[must_use]
+    pub fn in_generation(self, generation: u32) -> Self {
+        Self { generation, ..self }
     }
 
     /// What to ask first.
@@ -169,19 +197,25 @@ impl Locator {
             Ok(Some(ObjectMeta::File(file))) => {
                 self.go(State::Walk { at: Position::behind(&file, Totals::default()), steps: 0 })
             }
-            Ok(Some(ObjectMeta::Seal(_)) | None) => self.go(State::ReadRecord),
+            Ok(Some(ObjectMeta::Seal(_) | ObjectMeta::Close(_)) | None) => {
+                self.go(State::ReadRecord)
+            }
         }
     }
 
     fn walked(&mut self, at: Position, steps: u32, seen: Seen) -> Step {
         let meta = match self.own(at.slot(), seen) {
             Err(stop) => return Self::stop(stop),
-            Ok(None) => return Step::Done(Outcome::Found(at)),
+            Ok(None) => {
+                let at = Position { generation: self.generation, ..at };
+                return Step::Done(Outcome::Found(at));
+            }
             Ok(Some(meta)) => meta,
         };
         let at = match *meta {
             ObjectMeta::File(file) => Position::behind(&file, at.totals),
             ObjectMeta::Seal(seal) => at.through(&seal),
+            ObjectMeta::Close(close) => return Step::Done(Outcome::Closed(Box::new(close))),
         };
         // Counted once: behind a listing there is nothing left but what is being written now.
         if steps == WALK_LIMIT {
@@ -192,14 +226,8 @@ impl Locator {
     }
 
     fn record_read(&mut self, record: Option<ChainRecord>) -> Step {
-        if let Some(found) = &record {
-            if found.layout != 1 {
-                let what = format!("it has layout {}, this version knows 1", found.layout);
-                return Self::stop(Stop::ForeignObject { slot: None, what });
-            }
-            if let Some(what) = self.identity.disagreement(&found.identity) {
-                return Self::stop(Stop::ForeignIdentity(what));
-            }
+        if let Some(stop) = record.as_ref().and_then(|found| stop_at(&self.identity, found)) {
+            return Self::stop(stop);
         }
         self.record = record;
         self.go(State::List)
@@ -216,12 +244,12 @@ impl Locator {
     /// No files: not begun, or all expired.
     fn nothing_listed(&mut self) -> Step {
         let expired = self.hints.committed.map(|at| Position { last_start: None, ..at });
-        match (&self.record, expired, self.genesis) {
+        match (&self.record, expired, &self.genesis) {
             (Some(record), Some(at), _) if at.tip > record.first => self.walk_listed(at),
             (Some(record), ..) => self.walk_listed(Position::genesis(record.first, record.suffix)),
             (None, Some(at), _) => self.create_record(at),
-            (None, None, Some((first, suffix))) => {
-                self.create_record(Position::genesis(first, suffix))
+            (None, None, Some(begin)) => {
+                self.create_record(Position::genesis(begin.first, begin.suffix))
             }
             (None, None, None) => Step::Done(Outcome::NoChain),
         }
@@ -235,7 +263,9 @@ impl Locator {
     /// The identity record is missing: creates it, then goes on at `then`.
     fn create_record(&mut self, then: Position) -> Step {
         let Position { first, suffix, .. } = then;
-        let record = ChainRecord { layout: 1, identity: self.identity.clone(), first, suffix };
+        let follows = self.genesis.as_ref().and_then(|genesis| genesis.follows.clone());
+        let identity = self.identity.clone();
+        let record = ChainRecord { layout: 1, identity, first, suffix, follows };
         self.go(State::CreateRecord { record, then })
     }
 
@@ -265,6 +295,7 @@ impl Locator {
                 };
                 self.next_candidate(others, Some(at.through(&found)))
             }
+            Ok(Some(ObjectMeta::Close(close))) => Step::Done(Outcome::Closed(Box::new(close))),
             // Expired between listing and asking.
             Ok(None) => self.next_candidate(others, seal),
         }
@@ -283,6 +314,15 @@ impl Locator {
     }
 }
 
+/// Why `record` is not that of a chain of `identity`, if it is not.
+pub(crate) fn stop_at(identity: &Identity, record: &ChainRecord) -> Option<Stop> {
+    if record.layout != 1 {
+        let what = format!("it has layout {}, this version knows 1", record.layout);
+        return Some(Stop::ForeignObject { slot: None, what });
+    }
+    identity.disagreement(&record.identity).map(Stop::ForeignIdentity)
+}
+
 /// Checks that an object of ours belongs to `identity` and stands under its own name.
 pub(crate) fn own_object(
     identity: &Identity,
@@ -295,6 +335,7 @@ pub(crate) fn own_object(
     let own = match &*meta {
         ObjectMeta::File(file) => Slot { start: file.range.start(), suffix: file.suffix },
         ObjectMeta::Seal(seal) => Slot { start: seal.at, suffix: seal.suffix },
+        ObjectMeta::Close(close) => Slot { start: close.at, suffix: close.suffix },
     };
     if own == slot {
         Ok(meta)

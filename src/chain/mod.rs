@@ -8,6 +8,8 @@
 //! - A file with start `s` is created only where an object with `next == s`, the identity record
 //!   with `first == s`, or a seal at `s` was seen.
 //! - Under one name at most one object is ever created (create-if-absent), and objects never change.
+//! - Behind a closing seal nothing comes in that chain. It takes the next file's name, so whoever
+//!   publishes first wins, and says how the next chain of the topic begins.
 //! - The name depends on the chain, `s` and the pinned suffix alone; the suffix changes only
 //!   through a seal, which takes the old name.
 //!
@@ -15,15 +17,19 @@
 //!
 //! | machine | run by | question that it answers |
 //! |---|---|---|
-//! | [`locate::Locator`] | consumer and uploader | where is the tip? |
+//! | [`locate::Locator`] | consumer and uploader | where is the tip of one chain? |
+//! | [`succession::Search`] | consumer and uploader | in which of the topic's chains is it? |
 //! | [`publish::Publisher`] | uploader | what to do with this file? |
 //! | [`follow::Follower`] | consumer | the tip moved: commit, go on, or go back? |
+//! | [`close::Closer`] | operator's command | how is a chain closed while others write it? |
 
+pub mod close;
 pub mod follow;
 pub mod locate;
 pub mod publish;
 #[cfg(test)]
 mod simulate;
+pub mod succession;
 
 use std::fmt;
 
@@ -58,6 +64,13 @@ pub struct Position {
     pub leader_epoch: Option<i32>,
     /// Everything up to the tip.
     pub totals: Totals,
+    /// Which of the topic's chains it is: 1 is `topic`, 2 is `topic@2`.
+    #[serde(default = "first_generation")]
+    pub generation: u32,
+}
+
+const fn first_generation() -> u32 {
+    1
 }
 
 impl Position {
@@ -78,6 +91,7 @@ impl Position {
             first,
             leader_epoch: None,
             totals: Totals::default(),
+            generation: 1,
         }
     }
 
@@ -93,7 +107,14 @@ impl Position {
             first: file.first,
             leader_epoch: file.leader_epoch,
             totals: file.totals.unwrap_or_else(|| before.with(file)),
+            generation: file.generation,
         }
+    }
+
+    /// Whether it is farther on than `other`: in a later chain, or in the same one.
+    #[must_use]
+    pub fn is_ahead_of(&self, other: &Self) -> bool {
+        (self.generation, self.tip) > (other.generation, other.tip)
     }
 
     /// The same tip, continued as `seal` says.

@@ -4,9 +4,11 @@
 //! offered one at a time; each action that is not final is carried out and its result fed back.
 //! Every failure of a create means *unknown*, and is settled by asking for the object.
 
+use std::cmp::Ordering;
+
 use super::locate::own_object;
 use super::{Position, Seen, Slot, Stop};
-use crate::meta::{FileMeta, Identity, ObjectMeta, SealMeta, Totals};
+use crate::meta::{CloseMeta, FileMeta, Identity, ObjectMeta, SealMeta, Totals};
 use crate::types::Suffix;
 
 /// A file of the spool that wants to be published.
@@ -19,7 +21,7 @@ pub struct LocalFile {
 }
 
 /// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Action {
     /// Create the file's object at `slot`, carrying `totals`; feed [`Publisher::created`].
     Put {
@@ -45,6 +47,10 @@ pub enum Action {
     NotYet,
     /// Final: drop the file and have its range read again.
     Expired,
+    /// Final: the chain was closed. Find the one that follows, then offer the file again.
+    Closed(Box<CloseMeta>),
+    /// Final: the file was written for a chain that is over. Keep it for the operator.
+    Orphaned,
     /// Final: the operator is needed.
     Stop(Stop),
 }
@@ -57,14 +63,6 @@ pub struct SealAction {
     /// Its content.
     pub seal: SealMeta,
 }
-
-impl PartialEq for SealAction {
-    fn eq(&self, other: &Self) -> bool {
-        self.slot == other.slot && self.seal.continues == other.seal.continues
-    }
-}
-
-impl Eq for SealAction {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Creating {
@@ -114,7 +112,12 @@ impl Publisher {
         if let Some(what) = self.identity.disagreement(&file.meta.identity) {
             return Action::Stop(Stop::ForeignIdentity(what));
         }
-        self.decide(file)
+        match file.meta.generation.cmp(&self.position.generation) {
+            Ordering::Less => Action::Orphaned,
+            Ordering::Equal => self.decide(file),
+            // The position is of an older chain: it has to be asked for again.
+            Ordering::Greater => Action::Retry,
+        }
     }
 
     fn decide(&mut self, file: LocalFile) -> Action {
@@ -163,7 +166,7 @@ impl Publisher {
         }
         match self.current.take() {
             Some((file, Creating::File)) => {
-                self.position = Position::behind(&file.meta, self.position.totals);
+                self.move_behind(&file.meta);
                 Action::Published
             }
             Some((file, Creating::Seal)) => {
@@ -173,6 +176,11 @@ impl Publisher {
             }
             None => Action::Retry,
         }
+    }
+
+    fn move_behind(&mut self, file: &FileMeta) {
+        let generation = self.position.generation;
+        self.position = Position { generation, ..Position::behind(file, self.position.totals) };
     }
 
     /// What stands where the create was tried.
@@ -195,9 +203,10 @@ impl Publisher {
                 self.may_seal = false;
                 self.decide(file)
             }
+            ObjectMeta::Close(close) => Action::Closed(Box::new(close)),
             // Our own file after a lost answer, or another writer's: what it covers is durable.
             ObjectMeta::File(there) => {
-                self.position = Position::behind(&there, self.position.totals);
+                self.move_behind(&there);
                 let covers_ours = there.range.next() == file.meta.range.next();
                 if covers_ours { Action::Published } else { Action::Superseded }
             }

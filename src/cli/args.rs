@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::chain::{ChainCommand, Verb};
 use super::check;
 use super::exit::Exit;
 use super::status;
@@ -51,6 +52,14 @@ enum Sub {
         #[arg(value_name = "CONFIG")]
         config: PathBuf,
     },
+    /// Lead a stopped partition out of its trouble
+    ///
+    /// Each way says what it will do, and what that keeps, doubles or loses; asks; and may be used
+    /// while instances run. docs/operating.md says which one to take when.
+    Chain {
+        #[command(subcommand)]
+        verb: Verb,
+    },
     /// Say who archives what, how far, what is stopped, and what to type
     #[command(after_help = status::EXAMPLES)]
     Status(status::Options),
@@ -77,6 +86,7 @@ Examples:
   kafkatos3 /etc/kafkatos3.cfg             archive until stopped
   kafkatos3 status /etc/kafkatos3.cfg      how far is it, and what is stopped?
   kafkatos3 -e /etc/kafkatos3.cfg          archive what is there, then stop
+  kafkatos3 chain new /etc/kafkatos3.cfg orders 3   after a recreated topic, say
   kafkatos3 ./check                        a configuration that is named like a command
 
 Signals: TERM or INT finish and stop (twice: at once), HUP reads the configuration
@@ -102,6 +112,8 @@ pub enum Command {
         /// What else, and how.
         options: check::Options,
     },
+    /// Lead a partition out of its trouble.
+    Chain(Box<ChainCommand>),
     /// Say how things are.
     Status(status::Options),
     /// Show how it works.
@@ -122,6 +134,7 @@ fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
         (Some(Sub::Check { config, connect, json }), _) => {
             Ok(Command::Check { config, options: check::Options { connect, json } })
         }
+        (Some(Sub::Chain { verb }), _) => Ok(Command::Chain(Box::new(verb.into()))),
         (Some(Sub::Status(options)), _) => Ok(Command::Status(options)),
         (Some(Sub::Demo { dir }), _) => Ok(Command::Demo { dir }),
         (None, Some(config)) => Ok(Command::Run { config, exit_at_end: args.exit_at_end }),
@@ -184,6 +197,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_usage_and_help_is_not() {
+        for line in [
+            "chain",
+            "chain new x",
+            "chain skip x t -1",
+            "chain new x t 0 --from no",
+            "chain retry x a/b",
+        ] {
+            let words = std::iter::once("kafkatos3").chain(line.split_whitespace());
+            let error = understand(words.map(OsString::from)).expect_err(line);
+            assert!(error.use_stderr(), "{line}");
+        }
         for line in ["", "-e", "--nope x", "x y", "check", "-e check x", "demo x"] {
             let words = std::iter::once("kafkatos3").chain(line.split_whitespace());
             let error = understand(words.map(OsString::from)).expect_err(line);

@@ -4,6 +4,7 @@
 //! no error. Every program ends with an [`Exit`].
 
 pub mod args;
+pub mod chain;
 pub mod check;
 pub mod demo;
 pub mod exit;
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
             return run::run(&config, run::RunOptions { exit_at_end });
         }
         Ok(Command::Check { config, options }) => check::run(&config, options),
+        Ok(Command::Chain(command)) => chain::run(&command),
         Ok(Command::Status(options)) => status::run(&options),
         Ok(Command::Demo { dir }) => demo::run(dir.as_deref()),
         Err(stop) => stop,

@@ -56,6 +56,8 @@ pub struct FileHeader {
     pub identity: Identity,
     /// The first offset that the file covers.
     pub start: Offset,
+    /// Which of the topic's chains it is written for, from 1.
+    pub generation: u32,
     /// Start of the chain's first file.
     pub first: Offset,
     /// When it was begun.
@@ -78,8 +80,12 @@ impl FileHeader {
         let gap = self.gap.map_or_else(String::new, |Gap { from, to, reason }| {
             format!(", \"gapfrom\": {from}, \"gapto\": {to}, \"gapreason\": \"{reason}\"")
         });
+        let generation = match self.generation {
+            1 => String::new(),
+            later => format!(", \"generation\": {later}"),
+        };
         format!(
-            "{}{cluster}, \"topicid\": \"{}\", \"isolation\": \"{}\", \"first\": {}, \
+            "{}{cluster}, \"topicid\": \"{}\", \"isolation\": \"{}\"{generation}, \"first\": {}, \
              \"writer\": \"{}\"{gap}}}",
             v1_fields(&id.topic, id.partition, self.start, &self.start_time),
             id.topic_id,
@@ -106,6 +112,7 @@ impl FileHeader {
                 isolation: read.isolation,
             },
             start: read.startoffset,
+            generation: read.generation,
             first: read.first,
             start_time: start_time(read.starttime)?,
             gap,
@@ -132,6 +139,10 @@ pub(super) fn start_time(raw: &RawValue) -> Result<StartTime, String> {
     StartTime::from_text(raw.get()).ok_or_else(|| "starttime is not a number".to_owned())
 }
 
+const fn first_generation() -> u32 {
+    1
+}
+
 #[derive(Deserialize)]
 struct V2Json<'a> {
     topic: TopicName,
@@ -144,6 +155,8 @@ struct V2Json<'a> {
     #[serde(default)]
     topicid: TopicId,
     isolation: Isolation,
+    #[serde(default = "first_generation")]
+    generation: u32,
     first: Offset,
     writer: WriterToken,
     gapfrom: Option<Offset>,

@@ -6,13 +6,14 @@
 
 use std::cmp::Reverse;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::Spool;
 use super::claim::{Claim, TempFile};
 use super::durable::{self, Move};
 use super::error::{IoExt, Result, SpoolError};
-use super::layout::{FileName, Stage, is_temp_name};
+use super::layout::{FileName, SpoolPartition, Stage, is_temp_name};
 use super::stops::{self, StopKind, Stopped};
 use super::tips;
 
@@ -70,6 +71,33 @@ fn move_aside(spool: &Spool, claim: &mut Claim, name: &FileName) -> Result<Strin
         }
     }
     Err(SpoolError::TakenAway { path: claim.path().to_owned() })
+}
+
+/// A file that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// What is wrong with it; empty if that was lost.
+    pub why: String,
+}
+
+/// The files of `partition` that were put aside, by their names.
+pub fn aside(spool: &Spool, partition: &SpoolPartition) -> Result<Vec<Aside>> {
+    let mut found = Vec::new();
+    for kept in list(spool)? {
+        let name: Option<FileName> = kept.file_name().parse().ok();
+        if name.is_some_and(|name| name.partition == *partition) {
+            let why = spool.path(Stage::Quarantine, &format!("{}.why", kept.name));
+            let why = std::fs::read_to_string(why).unwrap_or_default().trim_end().to_owned();
+            let path = spool.path(Stage::Quarantine, &kept.name);
+            found.push(Aside { path, bytes: kept.bytes, why });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
 }
 
 impl Spool {

@@ -363,6 +363,14 @@ macro_rules! complete_file {
             }
         }
 
+        impl $stage {
+            /// Puts a whole file aside that has no place in the chain any more, with a text that says
+            /// `why`. After a crash within, it is where it was, or aside.
+            pub fn set_aside(self, why: &str) -> Result<()> {
+                quarantine::put(&self.spool, self.claim, &self.name, why)
+            }
+        }
+
         impl Complete for $stage {
             fn spool(&self) -> &Spool {
                 &self.spool

@@ -55,7 +55,7 @@ fn s3_settings(s3: &S3Target) -> S3Settings {
 }
 
 /// What a directory's file says of itself, from its trailer; `None` if it is no container.
-fn metadata_of(file: &File, len: u64) -> io::Result<Option<MetaMap>> {
+pub(crate) fn metadata_of(file: &File, len: u64) -> io::Result<Option<MetaMap>> {
     let mut head = [0; HEAD];
     let known = usize::try_from(len).unwrap_or(HEAD).min(HEAD);
     let Some(head) = head.get_mut(..known) else { return Ok(None) };

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chain::locate::{Answer, Ask, Hints, Locator, Outcome, Step};
+use crate::chain::locate::{Answer, Ask, Genesis, Hints, Outcome};
+use crate::chain::succession::{Next, Question, Search};
 use crate::chain::{Seen, Slot};
+use crate::codec;
 use crate::meta::{ChainRecord, Identity, MetaMap, ObjectMeta};
 use crate::store::names::{self, ChainId, ChainName, Parsed};
 use crate::store::{Store, StoreError};
-use crate::types::{Offset, Suffix};
 
 /// The store, asked in the chain's terms.
 #[derive(Debug, Clone)]
@@ -46,56 +47,55 @@ impl ChainIo {
     }
 
     /// Finds the chain of `identity` and its tip; `genesis` is where to begin one, if there is
-    /// none. A chain of the topic's earlier life is passed over if the settings say so.
+    /// none. Chains that are over, and those of the topic's earlier life, are passed over.
     pub(crate) async fn locate(
         &self,
         identity: &Identity,
         hints: &Hints,
-        genesis: Option<(Offset, Suffix)>,
+        genesis: Option<Genesis>,
     ) -> Result<Located, StoreError> {
-        let mut name = ChainName::first(identity.topic.clone());
+        let chain = |generation| {
+            ChainName::new(identity.topic.clone(), generation).partition(identity.partition)
+        };
+        let mut search = Search::new(identity.clone(), hints.clone(), genesis, self.new_chains);
+        let mut next = search.start();
         loop {
-            let chain = name.clone().partition(identity.partition);
-            let locator = Locator::new(identity.clone(), hints.clone(), genesis);
-            let outcome = self.search(&chain, locator).await?;
-            match &outcome {
-                Outcome::Stop(stop) if stop.is_recreated() && self.new_chains => {
-                    name = name.successor();
+            match next {
+                Next::Ask(Question { generation, ask }) => {
+                    next = search.feed(self.answer(&chain(generation), ask).await?);
                 }
-                _ => return Ok(Located { chain, outcome }),
-            }
-        }
-    }
-
-    async fn search(&self, chain: &ChainId, mut locator: Locator) -> Result<Outcome, StoreError> {
-        let mut step = locator.start();
-        loop {
-            match step {
-                Step::Ask(ask) => step = locator.feed(self.answer(chain, ask).await?),
-                Step::Done(outcome) => return Ok(outcome),
+                Next::Done { generation, outcome } => {
+                    return Ok(Located { chain: chain(generation), outcome });
+                }
             }
         }
     }
 
     async fn answer(&self, chain: &ChainId, ask: Ask) -> Result<Answer, StoreError> {
         Ok(match ask {
-            Ask::Record => self.record(chain).await?,
+            Ask::Record => match self.record(chain).await? {
+                Ok(record) => Answer::Record(record),
+                Err(what) => Answer::Unreadable(what),
+            },
             Ask::CreateRecord(record) => Answer::Created(self.create_record(chain, &record).await?),
             Ask::Head(slot) => Answer::Head(self.head(chain, slot).await?),
             Ask::List => Answer::Listed(self.slots(chain).await?),
         })
     }
 
-    async fn record(&self, chain: &ChainId) -> Result<Answer, StoreError> {
+    /// The chain's identity record, if there is one; or what is wrong with it.
+    pub(crate) async fn record(
+        &self,
+        chain: &ChainId,
+    ) -> Result<Result<Option<ChainRecord>, String>, StoreError> {
         let name = chain.record();
-        let Some(bytes) = self.store.get(&name).await? else { return Ok(Answer::Record(None)) };
-        Ok(match serde_json::from_slice(&bytes) {
-            Ok(record) => Answer::Record(Some(record)),
-            Err(error) => Answer::Unreadable(format!("{}/{name}: {error}", self.store.url())),
-        })
+        let Some(bytes) = self.store.get(&name).await? else { return Ok(Ok(None)) };
+        let read = serde_json::from_slice(&bytes);
+        Ok(read.map(Some).map_err(|error| format!("{}/{name}: {error}", self.store.url())))
     }
 
-    async fn create_record(
+    /// Creates the identity record if there is none; whether this very call certainly did.
+    pub(crate) async fn create_record(
         &self,
         chain: &ChainId,
         record: &ChainRecord,
@@ -129,5 +129,18 @@ impl ChainIo {
             _ => None,
         });
         Ok(objects.collect())
+    }
+
+    /// Creates a seal or closing seal; what is returned is why it is not certain that it stands.
+    pub(crate) async fn put_seal(
+        &self,
+        chain: &ChainId,
+        slot: Slot,
+        meta: &ObjectMeta,
+    ) -> std::io::Result<Option<StoreError>> {
+        let meta = meta.to_map();
+        let body = codec::seal(slot.suffix, slot.start, &meta)?;
+        let name = chain.object(slot.start, slot.suffix);
+        Ok(self.store.create(&name, vec![Bytes::from(body)], &meta).await.err())
     }
 }

@@ -6,10 +6,11 @@
 
 pub(crate) mod archive;
 mod backoff;
-mod chain_io;
+pub(crate) mod chain_io;
 mod compressor;
 mod consumer;
 mod note;
+pub(crate) mod operator;
 mod originals;
 mod pack;
 mod reload;

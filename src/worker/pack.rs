@@ -253,6 +253,7 @@ impl Facts {
             .map_err(|e| PackError::Damaged(e.to_string()))?;
         let file = FileMeta {
             identity: header.identity,
+            generation: header.generation,
             first: header.first,
             mak: match packing.mak {
                 MakVersion::V1 => 1,
@@ -266,6 +267,7 @@ impl Facts {
             gap: header.gap,
             leader_epoch: finish.leader_epoch,
             writer: header.writer,
+            act: None,
             totals: None,
         };
         let mut map = ObjectMeta::File(file).to_map();

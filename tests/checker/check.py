@@ -2,9 +2,10 @@
 """Compares an archive with what was produced.
 
 Reads the objects with mak-example/read_mak.py alone, not with the product's own code. Checks that
-the files of each chain follow each other without hole or overlap, that each expected record is
+the files of each chain follow each other without hole or overlap, that nothing follows a closing
+seal but the chain it names, that each expected record is
 there exactly once with all fields equal, that nothing else is there, and, where committed offsets
-are given, that they are the chains' tips. Records in a gap that the chain records are not expected.
+are given, that they are the tips of each partition's last chain. Records in a gap that the chain records are not expected.
 
 The archive is a directory as docs/archive-layout.md names it (versitygw keeps a bucket like this).
 Expected records are one file a partition, TOPIC-PARTITION.expected, as
@@ -21,6 +22,7 @@ import sys
 
 TSTYPES = {None: 0, "create": 1, "logappend": 2}
 NAME = re.compile(r"(\d{20})\.mak(\.gz|\.zst)?")
+CLOSE = re.compile(rb'\{[^{}]*"kind":"close"[^{}]*\}')
 MOST_COMPLAINTS = 5
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "mak-example"))
@@ -93,6 +95,12 @@ def open_file(path):
     return header, closing(), lambda: read_finish(path)
 
 
+def read_close(path):
+    """What a closing seal says, or None: the metadata stands in a container's tail as it is."""
+    found = CLOSE.search(path.read_bytes())
+    return found and json.loads(found[0])
+
+
 def read_finish(path):
     with open(path, "rb") as file:
         for kind, _, payload in blocks(path, file):
@@ -123,7 +131,11 @@ def expected_records(path):
 class Chain:
     """One chain: the files of a topic's partition."""
 
-    def __init__(self, directory, expected, open_file):
+    def __init__(self, directory, expected, open_file, read_close=read_close):
+        self.read_close = read_close
+        self.topic, _, generation = directory.parent.name.partition("@")
+        self.generation = int(generation or 1)
+        self.closed = None
         self.name = f"{directory.parent.name}-{int(directory.name)}"
         self.directory = directory
         self.expected = expected_records(expected)
@@ -153,6 +165,7 @@ class Chain:
         place = (identity["topic"], f"{identity['partition']:06}")
         if place != (self.directory.parent.name.split("@")[0], self.directory.name):
             self.complain(f"chain.json is about {place}")
+        self.identity = identity
         self.tip = identity["first"]
 
     def data_files(self):
@@ -170,9 +183,12 @@ class Chain:
         """The records of a file, once it is clear that the file follows the one before."""
         start, path = found
         header, records, finish = self.open_file(path)
+        if self.closed:
+            self.complain(f"{path.name} comes behind the closing seal")
         if header is None:
             self.seals += 1
-            if start not in (self.tip, self.sealed_at()):
+            self.closed = self.read_close(path)
+            if start != self.tip and (self.closed or start != self.sealed_at()):
                 self.complain(f"{path.name} is a seal, but the tip is {self.tip}")
             return
         self.files += 1
@@ -196,6 +212,15 @@ class Chain:
     def sealed_at(self):
         """A seal sorts before or behind the file at its position, by their suffixes."""
         return getattr(self, "start", None)
+
+    def check_successor(self, successor):
+        """A closed chain is followed by the one that its closing seal announces."""
+        said = self.closed and (int(self.closed["continuesat"]), self.closed["continues"])
+        begins = successor and (successor.identity["first"], successor.identity["suffix"])
+        if said and said != begins:
+            self.complaints.append(f"{self.name}: is to go on at {said}, but goes on at {begins}")
+        if said and begins and successor.identity["follows"]["tip"] != self.tip:
+            self.complaints.append(f"{successor.name}: follows {self.name} from elsewhere")
 
     def compare(self, found):
         """Both in the order of their offsets."""
@@ -226,13 +251,13 @@ class Chain:
             self.complain(f"record at {offset} is missing: {decode(wanted[1])}")
 
 
-def check(archive, expected, committed, open_file):
+def check(archive, expected, committed, open_file, read_close=read_close):
     """All complaints about the archive; prints what it holds."""
     chains = {}
     for directory in sorted(archive.glob("*/[0-9][0-9][0-9][0-9][0-9][0-9]")):
         if not directory.parent.name.startswith("@"):
             name = f"{directory.parent.name}-{int(directory.name)}"
-            chains[name] = Chain(directory, expected / f"{name}.expected", open_file)
+            chains[name] = Chain(directory, expected / f"{name}.expected", open_file, read_close)
     complaints = []
     for path in expected.glob("*.expected"):
         if path.stem not in chains and path.stat().st_size:
@@ -240,7 +265,10 @@ def check(archive, expected, committed, open_file):
     for chain in chains.values():
         chain.check()
         print(f"{chain.name}: {chain.records} records, tip {chain.tip}, gaps {chain.gaps}, "
-              f"{chain.files} files, {chain.seals} seals")
+              f"{chain.files} files, {chain.seals} seals"
+              + (f", closed at {chain.tip}" if chain.closed else ""))
+    for chain in chains.values():
+        chain.check_successor(successor(chains, chain))
         complaints += chain.complaints
     if committed is not None:
         complaints += check_committed(chains, committed)
@@ -251,13 +279,21 @@ def check(archive, expected, committed, open_file):
     return complaints
 
 
+def successor(chains, chain):
+    """The next chain of the same partition, if there is one."""
+    partition = int(chain.directory.name)
+    return chains.get(f"{chain.topic}@{chain.generation + 1}-{partition}")
+
+
 def check_committed(chains, committed):
-    """Every committed offset is the tip of its chain, and every chain with a file has one."""
+    """Every committed offset is the tip of its partition's last chain, and each with a file has one."""
     offsets = {f"{topic}-{partition}": offset
                for topic, partitions in committed.items()
                for partition, offset in partitions.items()}
     for name, chain in chains.items():
-        offset = offsets.pop(name, None)
+        if successor(chains, chain):
+            continue
+        offset = offsets.pop(f"{chain.topic}-{int(chain.directory.name)}", None)
         if offset != chain.tip and not (offset is None and chain.files == 0):
             yield f"{name}: the group's offset is {offset}, but the tip is {chain.tip}"
     for name, offset in offsets.items():

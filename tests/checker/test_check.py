@@ -29,7 +29,7 @@ class Archive(unittest.TestCase):
         self.chain, self.expected = root / "a" / "t" / "000000", root / "e"
         self.chain.mkdir(parents=True)
         self.expected.mkdir()
-        self.contents = {}
+        self.contents, self.closes = {}, {}
         identity = {"layout": 1, "topic": "t", "partition": 0, "first": 0, "suffix": ".mak.gz"}
         (self.chain / "chain.json").write_text(json.dumps(identity))
         with open(self.expected / "t-0.expected", "wb") as file:
@@ -49,10 +49,23 @@ class Archive(unittest.TestCase):
         (self.chain / name).touch()
         self.contents[name] = (None, None, None)
 
+    def close(self, start, following, suffix=".mak.gz"):
+        self.seal(start, suffix)
+        self.closes[f"{start:020}{suffix}"] = {"continuesat": str(following), "continues": suffix}
+
+    def second(self, first, tip):
+        """A second chain without files."""
+        chain = self.chain.parents[1] / "t@2" / "000000"
+        chain.mkdir(parents=True)
+        identity = {"topic": "t", "partition": 0, "first": first, "suffix": ".mak.gz",
+                    "follows": {"tip": tip}}
+        (chain / "chain.json").write_text(json.dumps(identity))
+
     def complaints(self, committed=None):
         with contextlib.redirect_stdout(io.StringIO()):
             return check.check(self.chain.parents[1], self.expected, committed,
-                               lambda path: self.contents[path.name])
+                               lambda path: self.contents[path.name],
+                               lambda path: self.closes.get(path.name))
 
     def test_whole(self):
         self.put(0, 2, RECORDS[:2])
@@ -90,6 +103,29 @@ class Archive(unittest.TestCase):
         gap = {"gapfrom": 0, "gapto": 2, "gapreason": "retention"}
         self.put(0, 7, RECORDS[2:], header=gap)
         self.assertEqual(self.complaints(), [])
+
+    def test_a_closed_chain_is_followed_by_what_it_names(self):
+        self.put(0, 7, RECORDS)
+        self.close(7, 5)
+        self.assertIn("is to go on at (5, '.mak.gz')", self.complaints()[0])
+        self.second(5, 7)
+        self.assertEqual(self.complaints(), [])
+        self.assertEqual(self.complaints({"t": {"0": 5}}), [])
+        self.assertEqual(len(self.complaints({"t": {"0": 7}})), 1)
+
+    def test_a_closed_chain_is_followed_elsewhere(self):
+        self.put(0, 7, RECORDS)
+        self.close(7, 5)
+        self.second(6, 8)
+        self.assertEqual(len(self.complaints()), 2)
+
+    def test_nothing_comes_behind_a_closing_seal(self):
+        self.put(0, 7, RECORDS)
+        self.close(7, 7, ".mak")
+        self.put(7, 8, [], ".mak.zst")
+        self.second(7, 7)
+        self.assertIn("comes behind the closing seal", self.complaints()[0])
+        self.assertIn("closing seal", " ".join(self.complaints()))
 
     def test_no_chain(self):
         (self.expected / "u-0.expected").write_bytes(b"\0\0\0\0")

@@ -68,6 +68,7 @@ fn header() -> FileHeader {
             isolation: Isolation::ReadUncommitted,
         },
         start: at(1000),
+        generation: 1,
         first: at(0),
         start_time: StartTime::from_text("1500000001.0").unwrap(),
         gap: None,

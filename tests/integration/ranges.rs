@@ -127,6 +127,7 @@ fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) 
     let header = FileHeader {
         identity: identity(),
         start: at(START),
+        generation: 1,
         first: at(START),
         start_time: StartTime::from_millis(1_700_000_000_000),
         gap: None,
@@ -169,6 +170,7 @@ fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) 
     writer.frame(&filling.raw, filling.info).expect("a frame");
     let meta = FileMeta {
         identity: identity(),
+        generation: 1,
         first: at(START),
         mak: 2,
         suffix,
@@ -179,6 +181,7 @@ fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) 
         gap: None,
         leader_epoch: Some(1),
         writer: WriterToken(7),
+        act: None,
         totals: None,
     };
     let (_, written) = writer.finish(&ObjectMeta::File(meta).to_map()).expect("a tail");

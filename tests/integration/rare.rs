@@ -3,6 +3,7 @@
 mod operation;
 mod start;
 mod trouble;
+mod ways_out;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -84,6 +84,7 @@ fn full_meta() -> [MetaMap; 2] {
     let totals = Totals { files: 3, records: u64::MAX, bytes: 12, gaps: 1 };
     let file = FileMeta {
         identity: identity(),
+        generation: 1,
         first: Offset::ZERO,
         mak: 2,
         suffix: Suffix::MakGz,
@@ -94,6 +95,7 @@ fn full_meta() -> [MetaMap; 2] {
         gap: Some(Gap { from: offset(7), to: offset(9), reason: GapReason::Retention }),
         leader_epoch: Some(-1),
         writer: WriterToken(u64::MAX),
+        act: None,
         totals: Some(totals),
     };
     let seal = SealMeta {

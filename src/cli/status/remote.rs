@@ -217,22 +217,22 @@ async fn chain_end(
     let mut end = None;
     for entry in listed.iter().filter(is_object).rev().take(3) {
         let Some(info) = store.head(&entry.name).await? else { continue };
-        match ObjectMeta::from_map(&info.meta) {
+        let at = match ObjectMeta::from_map(&info.meta) {
             Ok(ObjectMeta::File(file)) => {
                 return Ok(Some(of_file(partition, chain, entry, &file)));
             }
-            Ok(ObjectMeta::Seal(seal)) => {
-                end.get_or_insert(ChainEnd {
-                    partition: partition.clone(),
-                    chain: chain.to_string(),
-                    tip: seal.at,
-                    archived: None,
-                    last: None,
-                });
-            }
+            Ok(ObjectMeta::Seal(seal)) => seal.at,
+            Ok(ObjectMeta::Close(close)) => close.at,
             // None of ours: writers stop at it, and say so.
-            Err(_) => {}
-        }
+            Err(_) => continue,
+        };
+        end.get_or_insert(ChainEnd {
+            partition: partition.clone(),
+            chain: chain.to_string(),
+            tip: at,
+            archived: None,
+            last: None,
+        });
     }
     Ok(end)
 }

@@ -45,6 +45,7 @@ fn written() -> Vec<u8> {
             isolation: Isolation::ReadCommitted,
         },
         start: at(100),
+        generation: 1,
         first: at(0),
         start_time: StartTime::from_millis(1_500_000_001_250),
         gap: None,

@@ -79,6 +79,7 @@ pub(super) fn header(start: u64) -> FileHeader {
             isolation: Isolation::ReadCommitted,
         },
         start: at(start),
+        generation: 1,
         first: at(5),
         start_time: StartTime::from_text("1500000001.0").unwrap(),
         gap: Some(Gap { from: at(start), to: at(start + 2), reason: GapReason::Retention }),

@@ -140,18 +140,19 @@ impl Loop<'_> {
         // The uploader may have gone on since the store was asked.
         let known = tips::position_of(&self.spool, &found.identity, &found.archive)?;
         let position = match known {
-            Some(local) if local.tip > found.position.tip => local,
+            Some(local) if local.is_ahead_of(&found.position) => local,
             _ => found.position,
         };
-        if self.holds_files_of_another(&partition, &found.identity)? {
+        let generation = position.generation;
+        if self.holds_files_of_another(&partition, &found.identity, generation)? {
             return Ok(Prepared::Busy);
         }
-        if known.is_none_or(|local| local.tip < position.tip) {
+        if known.is_none_or(|local| position.is_ahead_of(&local)) {
             let tip = TipFile::new(found.identity.clone(), &found.archive, position);
             tips::write(&self.spool, &lock, tip)?;
         }
         let mut whole = HashMap::new();
-        let inspect = |file: &File| inspect(file, &found.identity, &mut whole);
+        let inspect = |file: &File| inspect(file, &found.identity, generation, &mut whole);
         let Takeover { next, ends, going_on, .. } =
             take_over(&self.spool, &lock, position.tip, inspect)?;
         drop(lock);
@@ -210,20 +211,23 @@ impl Loop<'_> {
         Ok((note.kind.holds() && of_this_chain && stands).then_some(note))
     }
 
-    /// Whether complete files of the partition belong to an earlier life of the topic: they go
-    /// into their own chain first.
+    /// Whether complete files of the partition belong to another chain: to that of the topic's
+    /// earlier life, where they go first, or to one that is over; then they are put aside first.
     fn holds_files_of_another(
         &self,
         partition: &SpoolPartition,
         identity: &Identity,
+        generation: u32,
     ) -> Result<bool, SinkError> {
+        let differs =
+            |other: &Identity, of: u32| of != generation || other.disagreement(identity).is_some();
         for entry in self.spool.rotated()? {
             if entry.name.partition == *partition
                 && let Taken::Ours(rotated) = Rotated::claim(&self.spool, &entry.name)?
                 && let Ok(bytes) = crate::worker::map(rotated.file())
                 && let Some(Ok(block)) = Blocks::of_file(&bytes).ok().and_then(|mut all| all.next())
                 && let Ok(header) = block.header()
-                && header.identity.disagreement(identity).is_some()
+                && differs(&header.identity, header.generation)
             {
                 return Ok(true);
             }
@@ -233,8 +237,8 @@ impl Loop<'_> {
                 && let Taken::Ours(packed) = Compressed::claim(&self.spool, &entry.name)?
                 && let Ok(bytes) = crate::worker::map(packed.file())
                 && let Ok(container) = Container::parse(entry.name.suffix, &bytes)
-                && let Ok(meta) = ObjectMeta::from_map(&container.tail().meta)
-                && meta.identity().disagreement(identity).is_some()
+                && let Ok(ObjectMeta::File(file)) = ObjectMeta::from_map(&container.tail().meta)
+                && differs(&file.identity, file.generation)
             {
                 return Ok(true);
             }
@@ -296,12 +300,13 @@ impl Loop<'_> {
 fn inspect(
     file: &File,
     identity: &Identity,
+    generation: u32,
     whole: &mut HashMap<WriterToken, Recovered>,
 ) -> Option<Stream> {
     let bytes = crate::worker::map(file).ok()?;
     let found = v2::recover(&bytes);
     let header = found.header.as_ref()?;
-    if header.identity.disagreement(identity).is_some() {
+    if header.generation != generation || header.identity.disagreement(identity).is_some() {
         return None;
     }
     let stream = Stream {

@@ -35,6 +35,18 @@ enum Failed {
     File(String),
 }
 
+/// Where a truncated log parts from what was read up to `next`, as librdkafka tells it: the broker's
+/// end of the epoch that our last record had. An answer about another epoch says too little.
+fn parted(text: &str, next: Offset, epoch: Option<i32>) -> Option<(Offset, Offset)> {
+    let number = |behind: &str| {
+        let (_, rest) = text.split_once(behind)?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
+    };
+    let end = Offset::new(number("broker end offset is ")?).ok()?;
+    let of = number("offset leader epoch ").and_then(|epoch| i32::try_from(epoch).ok())?;
+    (Some(of) == epoch && end < next).then_some((end, next))
+}
+
 fn encode_headers<'b>(
     message: Message<'_>,
     buffer: &'b mut HeadersBuf,
@@ -188,7 +200,12 @@ impl Loop<'_> {
                 );
                 // What was read is part of the history that the archive has.
                 self.rotate(std::slice::from_ref(&tp));
-                self.stop(&tp, Stopped::new(&tp, StopKind::Truncated, why));
+                let at = self.active_mut(&tp).map(|active| (active.next, active.leader_epoch));
+                let mut note = Stopped::new(&tp, StopKind::Truncated, why);
+                if let Some((from, to)) = at.and_then(|(next, epoch)| parted(text, next, epoch)) {
+                    note = note.about(from, to);
+                }
+                self.stop(&tp, note);
             }
             PartitionEvent::Gone { text } => self.gone(&tp, text),
             PartitionEvent::Forbidden { text } => {
@@ -209,5 +226,22 @@ impl Loop<'_> {
         self.rotate(std::slice::from_ref(tp));
         self.let_go(tp);
         self.relocate_after(tp, ASK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_histories_part_is_believed_only_of_the_same_epoch() {
+        let at = |offset| Offset::new(offset).unwrap();
+        let text = "Partition log truncation detected at offset 120 (leader epoch 4): broker end \
+                    offset is 100 (offset leader epoch 4). Reset to INVALID.";
+        assert_eq!(parted(text, at(120), Some(4)), Some((at(100), at(120))));
+        assert_eq!(parted(text, at(120), Some(5)), None);
+        assert_eq!(parted(text, at(120), None), None);
+        assert_eq!(parted(text, at(100), Some(4)), None);
+        assert_eq!(parted("it is truncated", at(120), Some(4)), None);
     }
 }

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use log::Level;
 
-use crate::chain::locate::{Hints, Outcome};
+use crate::chain::locate::{Genesis as Begin, Hints, Outcome};
 use crate::chain::{CommitNote, Position};
 use crate::config::Config;
 use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
@@ -272,12 +272,12 @@ impl Finder {
         let archive = io.store().url();
         let local = tips::position_of(&self.spool, &view.identity, archive).ok().flatten();
         let seen = match (noted, local) {
-            (Some(a), Some(b)) if b.tip > a.tip => Some(b),
+            (Some(a), Some(b)) if b.is_ahead_of(&a) => Some(b),
             (one, other) => one.or(other),
         };
         let hints = Hints { seen, committed: noted };
         let mut located = io.locate(&view.identity, &hints, None).await?;
-        if located.outcome == Outcome::NoChain {
+        if matches!(located.outcome, Outcome::NoChain) {
             located = self.begin(&view, &hints, located.chain).await?;
         }
         let position = match located.outcome {
@@ -287,7 +287,7 @@ impl Finder {
                 return Ok(Some(Err(Box::new(note))));
             }
             // Can't be: it was begun. Asked again, should it happen.
-            Outcome::NoChain => return Ok(None),
+            Outcome::NoChain | Outcome::Closed(_) => return Ok(None),
         };
         let committed = view.committed.filter(|_| noted.is_some()).map(|c| c.offset);
         Ok(Some(Ok(Box::new(Found {
@@ -311,7 +311,9 @@ impl Finder {
         let committed = view.committed.as_ref();
         let Rules { io, suffix, genesis, .. } = &self.rules;
         match genesis.begin(&self.admin, &chain, &view.tp, committed).await? {
-            Ok(first) => Ok(io.locate(&view.identity, hints, Some((first, *suffix))).await?),
+            Ok(first) => {
+                Ok(io.locate(&view.identity, hints, Some(Begin::new(first, *suffix))).await?)
+            }
             Err(stop) => Ok(Located { chain, outcome: Outcome::Stop(stop) }),
         }
     }

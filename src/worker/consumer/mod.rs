@@ -407,6 +407,9 @@ impl Loop<'_> {
 
     /// The partition needs the operator; the others go on.
     fn stop(&mut self, tp: &TopicPartition, mut note: Stopped) {
+        if let Some(active) = self.active_mut(tp).filter(|_| note.chain.is_none()) {
+            note = note.in_chain(&active.chain());
+        }
         self.let_go(tp);
         let look_at = Instant::now() + STOPPED_LOOK;
         self.partitions.insert(tp.clone(), State::Stopped { look_at });

@@ -14,6 +14,7 @@ use crate::mak::{FileHeader, Record, StartTime};
 use crate::meta::{Gap, Identity};
 use crate::spool::Spool;
 use crate::spool::age::Stamp;
+use crate::store::names::{ChainId, ChainName};
 use crate::sys::random;
 use crate::types::Offset;
 
@@ -83,6 +84,12 @@ impl Active {
         }
     }
 
+    /// Which of the topic's chains it goes into.
+    pub(crate) fn chain(&self) -> ChainId {
+        let name = ChainName::new(self.identity.topic.clone(), self.follower.position().generation);
+        name.partition(self.identity.partition)
+    }
+
     /// Takes a record in; `next` moves behind it.
     pub(crate) fn push(
         &mut self,
@@ -106,6 +113,7 @@ impl Active {
         let header = FileHeader {
             identity: self.identity.clone(),
             start: self.follower.current_start(),
+            generation: self.follower.position().generation,
             first: self.follower.position().first,
             start_time: StartTime::from_system_time(std::time::SystemTime::now()),
             gap: self.gap.take(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{ASK, Empty, Takeover, Tally};
-use crate::chain::locate::{Hints, Outcome};
+use crate::chain::locate::{Genesis, Hints, Outcome};
 use crate::kafka::{Code, KafkaError, Spec};
 use crate::legacy::begin::{Begin, Known};
 use crate::legacy::scan::Finished;
@@ -112,9 +112,9 @@ impl Takeover<'_> {
         end: Offset,
     ) -> Result<Standing, Exit> {
         let hints = Hints::default();
-        let locate = |genesis| {
+        let locate = |genesis: Option<Genesis>| {
             self.insist("ask for the chain", || {
-                Ok(self.runtime.block_on(self.io.locate(identity, &hints, genesis))?)
+                Ok(self.runtime.block_on(self.io.locate(identity, &hints, genesis.clone()))?)
             })
         };
         let located = locate(None)?;
@@ -125,7 +125,9 @@ impl Takeover<'_> {
             }
             Outcome::Stop(stop) => return Ok(Standing::Stopped(stop.to_string())),
             Outcome::NoChain if first_generation => {}
-            Outcome::Found(_) | Outcome::NoChain => return Ok(Standing::NoTopic),
+            Outcome::Found(_) | Outcome::NoChain | Outcome::Closed(_) => {
+                return Ok(Standing::NoTopic);
+            }
         }
         let ask = || Ok(self.runtime.block_on(self.originals.reach(tp))?);
         let archived = self.insist("list the original's objects", ask)?;
@@ -133,7 +135,7 @@ impl Takeover<'_> {
         match known.begin() {
             Begin::BehindFiles(first) => {
                 let suffix = self.config.suffix();
-                match locate(Some((first, suffix)))?.outcome {
+                match locate(Some(Genesis::new(first, suffix)))?.outcome {
                     Outcome::Found(position) => {
                         let first = position.first;
                         log::info!(
@@ -144,7 +146,7 @@ impl Takeover<'_> {
                         Ok(Standing::Pinned(first))
                     }
                     Outcome::Stop(stop) => Ok(Standing::Stopped(stop.to_string())),
-                    Outcome::NoChain => Ok(Standing::NotPinned),
+                    Outcome::NoChain | Outcome::Closed(_) => Ok(Standing::NotPinned),
                 }
             }
             Begin::Beyond { files, end } => {

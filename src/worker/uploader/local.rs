@@ -73,7 +73,7 @@ fn read(suffix: Suffix, bytes: &Mmap) -> Result<Parts, String> {
     let rotated = note::take_from(&mut tail.meta);
     match ObjectMeta::from_map(&tail.meta) {
         Ok(ObjectMeta::File(meta)) => Ok((body_len, tail, meta, rotated)),
-        Ok(ObjectMeta::Seal(_)) => Err("it is a seal".to_owned()),
+        Ok(ObjectMeta::Seal(_) | ObjectMeta::Close(_)) => Err("it is a seal".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

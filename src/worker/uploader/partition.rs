@@ -5,17 +5,15 @@ use std::io::BufWriter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::board::Board;
 use super::local::LocalObject;
-use crate::chain::Stop;
-use crate::chain::locate::{Hints, Outcome};
+use crate::chain::locate::{Genesis, Hints, Outcome};
 use crate::chain::publish::{Action, LocalFile, Publisher, SealAction};
+use crate::chain::{Slot, Stop};
 use crate::codec::{self, Container, Level};
 use crate::config::{Config, OnTopicRecreated};
 use crate::logging::{self, Fault};
-use crate::meta::ObjectMeta;
+use crate::meta::{CloseMeta, ObjectMeta};
 use crate::spool::age::Stamp;
 use crate::spool::recovery;
 use crate::spool::stage::{Compressed, Placed};
@@ -411,7 +409,9 @@ impl Turn {
                     publisher.created(doubt.is_none())
                 }
                 Action::PutSeal(seal) => {
-                    doubt = put_seal(&self.shared.io, chain, &seal).await?;
+                    let SealAction { slot, seal } = *seal;
+                    say_sealed(chain, slot, seal.continues);
+                    doubt = self.shared.io.put_seal(chain, slot, &ObjectMeta::Seal(seal)).await?;
                     publisher.created(doubt.is_none())
                 }
                 Action::Head(slot) => publisher.seen(self.shared.io.head(chain, slot).await?),
@@ -465,22 +465,53 @@ impl Turn {
                 Ok(Next::DropRest)
             }
             Action::NotYet => self.not_yet(&local),
-            Action::Expired => {
-                log::warn!(
-                    event = "dropped", file:% = name;
-                    "{name}: dropped: rotated longer ago than publish_deadline; read again"
-                );
-                let why = "older than publish_deadline";
-                tips::request_rewind(&self.shared.spool, &self.partition, name.range.start(), why)?;
-                local.claim.discard()?;
-                Ok(Next::DropRest)
-            }
+            Action::Expired => self.expired(local),
             Action::Repack(suffix) => self.repack(local, suffix),
+            Action::Closed(close) => {
+                say_closed(chain, &close);
+                self.state.stale = true;
+                Ok(Next::Enough)
+            }
+            Action::Orphaned => {
+                let why = format!("it was written for a chain that is over; {chain} goes on");
+                self.orphaned(lock, local, &why)
+            }
             Action::Stop(stop) => Err(TurnError::Stop(stop)),
             Action::Retry | Action::Put { .. } | Action::PutSeal(_) | Action::Head(_) => {
                 Err(doubt.map_or(TurnError::Unconfirmed, TurnError::Store))
             }
         }
+    }
+
+    /// The file is older than it may be: its range is read again.
+    fn expired(&self, local: LocalObject) -> Result<Next, TurnError> {
+        let name = local.claim.name().clone();
+        log::warn!(
+            event = "dropped", file:% = name;
+            "{name}: dropped: rotated longer ago than publish_deadline; read again"
+        );
+        let why = "older than publish_deadline";
+        tips::request_rewind(&self.shared.spool, &self.partition, name.range.start(), why)?;
+        local.claim.discard()?;
+        Ok(Next::DropRest)
+    }
+
+    /// The file has no place any more: it is kept, and its consumer learns of the new chain.
+    fn orphaned(
+        &mut self,
+        lock: &PartitionLock,
+        local: LocalObject,
+        why: &str,
+    ) -> Result<Next, TurnError> {
+        let (claim, bytes) = local.into_parts();
+        drop(bytes);
+        log::warn!(
+            event = "set_aside", file:% = claim.name();
+            "{}: put into quarantine: {why}", claim.name()
+        );
+        claim.set_aside(why)?;
+        self.write_tip(lock)?;
+        Ok(Next::File)
     }
 
     /// Learns where the chain ends, if that is not known (any more).
@@ -494,14 +525,18 @@ impl Turn {
             self.state.chain = None;
             self.state.stale = true;
         }
+        let of_later_chain = |(_, publisher): &(ChainId, Publisher)| {
+            publisher.position().generation < meta.generation
+        };
+        self.state.stale |= self.state.chain.as_ref().is_some_and(of_later_chain);
         if !self.state.stale {
             return Ok(());
         }
         let archive = self.shared.io.store().url();
         let known = tips::position_of(&self.shared.spool, &meta.identity, archive)?;
         let hints = Hints { seen: known, committed: known };
-        let begins = meta.range.start() == meta.first;
-        let genesis = begins.then_some((meta.first, self.shared.configured));
+        let begins = meta.range.start() == meta.first && meta.generation == 1;
+        let genesis = begins.then(|| Genesis::new(meta.first, self.shared.configured));
         let located = self.shared.io.locate(&meta.identity, &hints, genesis).await?;
         match located.outcome {
             Outcome::Found(position) => {
@@ -519,7 +554,7 @@ impl Turn {
                 }
                 Ok(())
             }
-            Outcome::NoChain => Err(TurnError::NoChain),
+            Outcome::NoChain | Outcome::Closed(_) => Err(TurnError::NoChain),
             Outcome::Stop(stop) => Err(TurnError::Stop(stop)),
         }
     }
@@ -614,18 +649,19 @@ fn say_published(tp: &TopicPartition, range: OffsetRange, published: &Published,
     );
 }
 
-/// Creates a seal; what is returned is why it is not certain that it stands.
-async fn put_seal(
-    io: &ChainIo,
-    chain: &ChainId,
-    action: &SealAction,
-) -> Result<Option<StoreError>, TurnError> {
-    let meta = ObjectMeta::Seal(action.seal.clone()).to_map();
-    let body = codec::seal(action.slot.suffix, action.slot.start, &meta)?;
-    let name = chain.object(action.slot.start, action.slot.suffix);
+fn say_sealed(chain: &ChainId, slot: Slot, continues: Suffix) {
+    let name = chain.object(slot.start, slot.suffix);
     log::info!(
         event = "sealed", object:% = name;
-        "sealing {name}: the chain goes on as {}", action.seal.continues
+        "sealing {name}: the chain goes on as {continues}"
     );
-    Ok(io.store().create(&name, vec![Bytes::from(body)], &meta).await.err())
+}
+
+fn say_closed(chain: &ChainId, close: &CloseMeta) {
+    let CloseMeta { at, next, .. } = close;
+    let (by, why) = (next.act.by(), next.act.why());
+    log::warn!(
+        event = "closed", chain:% = chain;
+        "{chain} was closed at {at} by {by} ({why}); the next chain begins at {}", next.first
+    );
 }

@@ -130,7 +130,7 @@ impl Dice {
 }
 
 /// What the archive must hold, by topic and partition, then by offset.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Expected(BTreeMap<(String, i32), BTreeMap<i64, Vec<u8>>>);
 
 impl Expected {

@@ -179,7 +179,7 @@ fn read(name: &str, content: &[u8]) -> Result<Holds, String> {
                     Ok(Holds::File(chain, start, file.range.next()))
                 }
                 ObjectMeta::File(file) => Err(broken(&file.range)),
-                ObjectMeta::Seal(_) => Ok(Holds::Other),
+                ObjectMeta::Seal(_) | ObjectMeta::Close(_) => Ok(Holds::Other),
             }
         }
         Parsed::Record(chain) => {

@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     /// The range that it asked for.
     pub(crate) range: Option<String>,
+    /// How many bytes came with it.
+    pub(crate) size: usize,
     /// What became of it.
     pub(crate) outcome: Outcome,
 }
@@ -168,6 +170,7 @@ impl State {
             method: words.next().unwrap_or_default(),
             path: words.next().unwrap_or_default(),
             range: header(&request.head, "range").map(str::to_owned),
+            size: request.body.len(),
             outcome: Outcome::UnderWay,
         };
         let mut seen = self.seen.lock().expect("seen");
