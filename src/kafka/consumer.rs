@@ -99,30 +99,32 @@ pub struct Committed {
 pub struct GroupLookup(Arc<Client>);
 
 impl GroupLookup {
-    /// What the group has committed for each of `partitions`.
+    /// What the group has committed for each of `partitions`; one that fails keeps no answer from
+    /// the others.
     pub fn committed(
         &self,
         partitions: &[TopicPartition],
         timeout: Duration,
-    ) -> Result<Vec<(TopicPartition, Option<Committed>)>, KafkaError> {
+    ) -> Result<Vec<CommittedOf>, KafkaError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
         let list = PartitionList::of(partitions)?;
-        self.0.committed(&list, timeout)?.into_iter().filter_map(committed_entry).collect()
+        Ok(self.0.committed(&list, timeout)?.into_iter().filter_map(committed_entry).collect())
     }
 }
 
-type CommittedEntry = Result<(TopicPartition, Option<Committed>), KafkaError>;
+/// A partition, and what the group has committed for it.
+pub type CommittedOf = (TopicPartition, Result<Option<Committed>, KafkaError>);
 
-fn committed_entry(entry: Entry) -> Option<CommittedEntry> {
+fn committed_entry(entry: Entry) -> Option<CommittedOf> {
     let partition = entry.topic_partition()?;
-    if let Err(error) = entry_result(&entry, &partition) {
-        return Some(Err(error));
-    }
-    let Entry { offset, leader_epoch, metadata, .. } = entry;
-    let committed = Offset::from_kafka(offset).ok();
-    Some(Ok((partition, committed.map(|offset| Committed { offset, leader_epoch, metadata }))))
+    let result = entry_result(&entry, &partition).map(|()| {
+        let Entry { offset, leader_epoch, metadata, .. } = entry;
+        let offset = Offset::from_kafka(offset).ok()?;
+        Some(Committed { offset, leader_epoch, metadata })
+    });
+    Some((partition, result))
 }
 
 fn entry_result(entry: &Entry, partition: &TopicPartition) -> Result<(), KafkaError> {

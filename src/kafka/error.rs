@@ -24,6 +24,8 @@ impl Code {
     pub const ALL_BROKERS_DOWN: Self = Self(-187);
     /// Not answered in time.
     pub const TIMED_OUT: Self = Self(-185);
+    /// Nobody leads the partition now.
+    pub const LEADER_NOT_AVAILABLE: Self = Self(5);
     /// Wrong state for the call.
     pub const STATE: Self = Self(-172);
     /// The login was refused.

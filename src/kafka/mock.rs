@@ -45,7 +45,7 @@ mod tests {
     use crate::kafka::producer::{Outgoing, Producer};
     use crate::kafka::{
         Batch, ClientSettings, Code, Commit, Consumer, ConsumerSettings, Event, Part,
-        PartitionEvent, PatternSpec, Patterns, Slot, Start,
+        PartitionEvent, PatternSpec, Patterns, Slot, Spec, Start,
     };
     use crate::types::{Isolation, Offset, Partition, TopicPartition};
 
@@ -161,10 +161,24 @@ mod tests {
         };
         consumer.commit_sync(&[commit], PATIENCE).unwrap();
         let committed = consumer.group().committed(&ours, PATIENCE).unwrap();
-        assert_eq!(committed[0].1.as_ref().unwrap().offset.get(), 7);
-        assert_eq!(committed[0].1.as_ref().unwrap().metadata, b"m");
-        assert_eq!(committed[1].1, None);
+        let first = committed[0].1.as_ref().unwrap().as_ref().unwrap();
+        assert_eq!((first.offset.get(), first.metadata.as_slice()), (7, b"m".as_slice()));
+        assert_eq!(committed[1].1, Ok(None));
         assert!(consumer.close(PATIENCE));
+    }
+
+    #[test]
+    fn a_partition_that_nobody_leads_keeps_no_answer_from_the_others() {
+        let mock = Mock::start(1, &[(topic(), 3)]).unwrap();
+        let admin = crate::kafka::Admin::new(&client(&mock)).unwrap();
+        mock.cluster.set_leader(&topic(), 1, -1).unwrap();
+        let wanted = [0, 1, 2].map(|number| (partition(number), Spec::Latest));
+        let timeout = Duration::from_secs(3);
+        let ends = admin.list_offsets(&wanted, Isolation::ReadCommitted, timeout).unwrap();
+        let codes = ends.iter().map(|(_, end)| end.as_ref().map_err(|e| e.code().unwrap()));
+        let zero = &Offset::ZERO;
+        let leaderless = Code::LEADER_NOT_AVAILABLE;
+        assert_eq!(codes.collect::<Vec<_>>(), [Ok(zero), Err(leaderless), Ok(zero)]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub mod trouble;
 
 pub use admin::{Admin, Described, Spec};
 pub use batch::{Batch, Message, Part, PartitionEvent, Run, Slot};
-pub use consumer::{Commit, Committed, Consumer, Event, GroupLookup, Start};
+pub use consumer::{Commit, Committed, CommittedOf, Consumer, Event, GroupLookup, Start};
 pub use error::{Code, KafkaError};
 pub use patterns::{PatternError, PatternSpec, Patterns};
 pub use raw::{Broker, Brokers, Group, Member, Rights};

@@ -19,6 +19,13 @@ unsafe extern "C" {
         partitions: c_int,
         replicas: c_int,
     ) -> c_int;
+    #[cfg(test)]
+    fn rd_kafka_mock_partition_set_leader(
+        cluster: *mut rd::rd_kafka_mock_cluster_t,
+        topic: *const std::ffi::c_char,
+        partition: i32,
+        broker: i32,
+    ) -> c_int;
 }
 
 /// A cluster that lives in threads of this process until it is dropped.
@@ -61,6 +68,28 @@ impl MockCluster {
         // SAFETY: a live cluster and a string that lives through the call.
         let code = unsafe {
             rd_kafka_mock_topic_create(self.cluster.as_ptr(), name.as_ptr(), partitions, 1)
+        };
+        super::check(WHAT, Code(code))
+    }
+
+    /// Has the broker lead the partition; -1 is nobody.
+    #[cfg(test)]
+    pub(crate) fn set_leader(
+        &self,
+        topic: &TopicName,
+        partition: i32,
+        broker: i32,
+    ) -> Result<(), KafkaError> {
+        const WHAT: &str = "set a leader";
+        let name = c_string(WHAT, topic.as_str())?;
+        // SAFETY: a live cluster and a string that lives through the call.
+        let code = unsafe {
+            rd_kafka_mock_partition_set_leader(
+                self.cluster.as_ptr(),
+                name.as_ptr(),
+                partition,
+                broker,
+            )
         };
         super::check(WHAT, Code(code))
     }

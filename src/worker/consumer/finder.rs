@@ -2,7 +2,8 @@
 //! commits and log ends, and the store for the chain's tip. Runs in a thread of its own, so that
 //! the group's heartbeat and the partitions that are already being read never wait for it.
 //!
-//! A question is answered when the answer is certain; failures are asked again, slower each time.
+//! A question is answered when the answer is certain; failures are asked again, slower each time,
+//! and each partition by itself: what fails for one keeps no other waiting.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -87,25 +88,89 @@ pub(crate) enum FindError {
 }
 
 /// What is to be found.
-pub(crate) struct Question {
+#[derive(Debug)]
+struct Question {
     turn: u64,
     due: Instant,
+    backoff: Backoff,
 }
 
-type Pending = HashMap<TopicPartition, Question>;
+impl Question {
+    fn new(turn: u64, due: Instant) -> Self {
+        let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
+        Self { turn, due, backoff }
+    }
+}
 
-impl Request {
-    fn note_in(self, pending: &mut Pending) {
+/// All that is to be found.
+#[derive(Debug, Default)]
+struct Pending(HashMap<TopicPartition, Question>);
+
+/// Questions that could not be answered, and why.
+#[derive(Debug, Default)]
+struct Failed {
+    partitions: Vec<TopicPartition>,
+    /// Of the first.
+    error: Option<FindError>,
+}
+
+impl Failed {
+    fn add(&mut self, tps: impl IntoIterator<Item = TopicPartition>, error: FindError) {
+        self.partitions.extend(tps);
+        self.error.get_or_insert(error);
+    }
+}
+
+impl Pending {
+    fn note(&mut self, request: Request, now: Instant) {
         // The rest of an assignment follows at once; then all share the requests.
-        let soon = Instant::now() + GATHER;
-        match self {
-            Self::Find { tp, turn } => pending.insert(tp, Question { turn, due: soon }),
-            Self::FindLater { tp, turn, wait } => {
-                pending.insert(tp, Question { turn, due: soon + wait })
+        let soon = now + GATHER;
+        match request {
+            Request::Find { tp, turn } => self.0.insert(tp, Question::new(turn, soon)),
+            Request::FindLater { tp, turn, wait } => {
+                self.0.insert(tp, Question::new(turn, soon + wait))
             }
-            Self::Forget(tp) => pending.remove(&tp),
-            Self::Settings(_) => return,
+            Request::Forget(tp) => self.0.remove(&tp),
+            Request::Settings(_) => None,
         };
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.0.values().map(|question| question.due).min()
+    }
+
+    fn due(&self, now: Instant) -> Vec<TopicPartition> {
+        let due = self.0.iter().filter(|(_, question)| question.due <= now);
+        due.map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// The question is answered; gives its turn.
+    fn answered(&mut self, tp: &TopicPartition) -> Option<u64> {
+        self.0.remove(tp).map(|question| question.turn)
+    }
+
+    /// What was `asked` and is still here is asked again: after a while; those that failed, slower
+    /// each time. Gives the longest wait of these.
+    fn ask_again(
+        &mut self,
+        asked: &[TopicPartition],
+        failed: &[TopicPartition],
+        now: Instant,
+    ) -> Duration {
+        for tp in asked {
+            if let Some(question) = self.0.get_mut(tp) {
+                question.due = question.due.max(now + AGAIN);
+            }
+        }
+        let mut longest = Duration::ZERO;
+        for tp in failed {
+            if let Some(question) = self.0.get_mut(tp) {
+                let wait = question.backoff.next();
+                question.due = now + wait;
+                longest = longest.max(wait);
+            }
+        }
+        longest
     }
 }
 
@@ -134,12 +199,9 @@ impl Finder {
         requests: &Receiver<Request>,
         replies: &Sender<Reply>,
     ) {
-        let mut pending = Pending::new();
-        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
-        // While the store or the broker fails, nothing is asked before this.
-        let mut not_before = Instant::now();
+        let mut pending = Pending::default();
         loop {
-            let due = pending.values().map(|question| question.due.max(not_before)).min();
+            let due = pending.next_due();
             let wait = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             match requests.recv_timeout(wait) {
                 Ok(Request::Settings(config)) => {
@@ -149,52 +211,52 @@ impl Finder {
                     continue;
                 }
                 Ok(request) => {
-                    request.note_in(&mut pending);
+                    pending.note(request, Instant::now());
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let attempted = runtime.block_on(self.attempt(&mut pending, replies));
-            let again = Instant::now() + AGAIN;
-            for question in pending.values_mut() {
-                question.due = question.due.max(again);
-            }
-            match attempted {
-                Ok(()) => {
-                    logging::working(Fault::FIND, "positions");
-                    backoff.reset();
-                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                }
-                Err(error) => {
-                    let wait = backoff.next();
-                    let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-                    Trouble::again(&mut trouble, error.to_string(), wait);
-                    drop(trouble);
-                    not_before = Instant::now() + wait;
-                    let count = logging::count(pending.len(), "partition");
-                    let error = format!(
-                        "can't find where {count} are to be read from: {error}; asking again"
-                    );
-                    logging::failing(Level::Warn, Fault::FIND, "positions", &error);
-                }
-            }
+            let asked = pending.due(Instant::now());
+            let failed = runtime.block_on(self.attempt(&asked, &mut pending, replies));
+            let wait = pending.ask_again(&asked, &failed.partitions, Instant::now());
+            self.report(failed, wait);
         }
     }
 
-    /// Answers what can be answered; what stays in `pending` has to be asked again.
+    fn report(&self, failed: Failed, wait: Duration) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = failed.error else {
+            *trouble = None;
+            return logging::working(Fault::FIND, "positions");
+        };
+        Trouble::again(&mut trouble, error.to_string(), wait);
+        let count = logging::count(failed.partitions.len(), "partition");
+        let error = format!("can't find where {count} are to be read from: {error}; asking again");
+        logging::failing(Level::Warn, Fault::FIND, "positions", &error);
+    }
+
+    /// Answers what can be answered of `asked`; what stays in `pending` has to be asked again.
     async fn attempt(
         &mut self,
+        asked: &[TopicPartition],
         pending: &mut Pending,
         replies: &Sender<Reply>,
-    ) -> Result<(), FindError> {
-        let now = Instant::now();
-        let due = pending.iter().filter(|(_, question)| question.due <= now);
-        let due: Vec<_> = due.map(|(tp, _)| tp.clone()).collect();
-        let views = self.ask_kafka(due)?;
+    ) -> Failed {
+        let mut failed = Failed::default();
+        let views = match self.ask_kafka(asked, &mut failed) {
+            Ok(views) => views,
+            Err(error) => {
+                failed.add(asked.iter().cloned(), error.into());
+                return failed;
+            }
+        };
         let Rules { io, genesis, .. } = &mut self.rules;
-        genesis.prepare(io, &self.admin).await?;
-        let mut failed = Ok(());
+        if let Err(error) = genesis.prepare(io, &self.admin).await {
+            // The record of beginnings is one for all.
+            failed.add(views.into_iter().map(|view| view.tp), error);
+            return failed;
+        }
         let this = &*self;
         let mut answers = stream::iter(views)
             .map(|view| async move {
@@ -205,34 +267,47 @@ impl Finder {
         while let Some((tp, answer)) = answers.next().await {
             match answer {
                 Ok(Some(result)) => {
-                    if let Some(Question { turn, .. }) = pending.remove(&tp) {
+                    if let Some(turn) = pending.answered(&tp) {
                         let _ = replies.send(Reply { tp, turn, result });
                     }
                 }
                 Ok(None) => {}
-                Err(error) => failed = Err(error),
+                Err(error) => failed.add([tp], error),
             }
         }
         failed
     }
 
     /// What the broker knows, for all partitions in a few requests. A partition that it does not
-    /// know (its topic is being deleted, say) is an error, and asked for again with the others.
-    fn ask_kafka(&self, tps: Vec<TopicPartition>) -> Result<Vec<BrokerView>, KafkaError> {
+    /// know (its topic is being deleted, say) is asked for again; one of whose commit the group
+    /// says nothing has `failed`.
+    fn ask_kafka(
+        &self,
+        tps: &[TopicPartition],
+        failed: &mut Failed,
+    ) -> Result<Vec<BrokerView>, KafkaError> {
         let topics: BTreeSet<TopicName> = tps.iter().map(|tp| tp.topic.clone()).collect();
         let topics: Vec<_> = topics.into_iter().collect();
         let cluster_id = self.admin.cluster_id(ASK)?;
         let ids: HashMap<_, _> = self.admin.topic_ids(&topics, ASK)?.into_iter().collect();
-        let starts = self.offsets(&tps, Spec::Earliest)?;
-        let ends = self.offsets(&tps, Spec::Latest)?;
+        let starts = self.offsets(tps, Spec::Earliest, failed)?;
+        let tps: Vec<_> = starts.keys().cloned().collect();
+        let ends = self.offsets(&tps, Spec::Latest, failed)?;
         let mut committed: HashMap<_, _> = self.group.committed(&tps, ASK)?.into_iter().collect();
         let mut views = Vec::with_capacity(tps.len());
-        for tp in tps {
+        for tp in &tps {
             let (Some(Ok(id)), Some(start), Some(end)) =
-                (ids.get(&tp.topic), starts.get(&tp), ends.get(&tp))
+                (ids.get(&tp.topic), starts.get(tp), ends.get(tp))
             else {
                 log::debug!("{tp}: the broker does not know it now");
                 continue;
+            };
+            let committed = match committed.remove(tp).transpose() {
+                Ok(committed) => committed.flatten(),
+                Err(error) => {
+                    failed.add([tp.clone()], error.into());
+                    continue;
+                }
             };
             views.push(BrokerView {
                 identity: Identity {
@@ -244,8 +319,8 @@ impl Finder {
                 },
                 log_start: *start,
                 log_end: *end,
-                committed: committed.remove(&tp).flatten(),
-                tp,
+                committed,
+                tp: tp.clone(),
             });
         }
         Ok(views)
@@ -255,10 +330,18 @@ impl Finder {
         &self,
         tps: &[TopicPartition],
         spec: Spec,
+        failed: &mut Failed,
     ) -> Result<HashMap<TopicPartition, Offset>, KafkaError> {
         let asked: Vec<_> = tps.iter().map(|tp| (tp.clone(), spec)).collect();
         let answers = self.admin.list_offsets(&asked, self.rules.isolation, ASK)?;
-        Ok(answers.into_iter().filter_map(|(tp, offset)| Some((tp, offset.ok()?))).collect())
+        let mut known = HashMap::with_capacity(answers.len());
+        for (tp, offset) in answers {
+            match offset {
+                Ok(offset) => drop(known.insert(tp, offset)),
+                Err(error) => failed.add([tp], error.into()),
+            }
+        }
+        Ok(known)
     }
 
     async fn ask_store(
@@ -326,4 +409,48 @@ struct BrokerView {
     log_start: Offset,
     log_end: Offset,
     committed: Option<Committed>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Partition;
+
+    fn tp(partition: i64) -> TopicPartition {
+        let topic = TopicName::new("t").unwrap();
+        TopicPartition::new(topic, Partition::new(partition).unwrap())
+    }
+
+    #[test]
+    fn a_partition_that_fails_waits_longer_each_time_and_keeps_no_other_waiting() {
+        let mut now = Instant::now();
+        let mut pending = Pending::default();
+        let mut waits = Vec::new();
+        pending.note(Request::Find { tp: tp(0), turn: 1 }, now);
+        for _ in 0..9 {
+            now = pending.next_due().unwrap();
+            assert_eq!(pending.due(now), [tp(0)]);
+            waits.push(pending.ask_again(&[tp(0)], &[tp(0)], now).as_millis());
+        }
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+
+        pending.note(Request::Find { tp: tp(1), turn: 2 }, now);
+        assert_eq!(pending.next_due(), Some(now + GATHER));
+        assert_eq!(pending.due(now + GATHER), [tp(1)]);
+        assert_eq!(pending.answered(&tp(1)), Some(2));
+        assert_eq!(pending.next_due(), Some(now + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn what_was_not_answered_without_a_failure_is_asked_again_soon() {
+        let now = Instant::now();
+        let mut pending = Pending::default();
+        pending.note(Request::Find { tp: tp(0), turn: 1 }, now);
+        let later = Duration::from_mins(1);
+        pending.note(Request::FindLater { tp: tp(1), turn: 2, wait: later }, now);
+        assert_eq!(pending.ask_again(&[tp(0)], &[], now), Duration::ZERO);
+        assert_eq!(pending.next_due(), Some(now + AGAIN));
+        pending.note(Request::Forget(tp(0)), now);
+        assert_eq!(pending.next_due(), Some(now + GATHER + later));
+    }
 }

@@ -9,6 +9,7 @@
 //! | `owned`, `sink` | one partition, and its file in progress |
 //! | `announce` | assignments, in a few lines of the log |
 //! | `batch` | records and partition events as they come: the hot path |
+//! | `room` | what happens while the spool is full |
 //! | `rotate` | which files are due, and how they are closed |
 //! | `news` | tips that moved, wishes to go back, commits |
 //! | `targets` | `--exit-at-end`: what has to be reached |
@@ -26,37 +27,37 @@ mod genesis;
 mod news;
 mod owned;
 mod reload;
+mod room;
 mod rotate;
 mod sink;
 mod start;
 mod targets;
 mod telling;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::{Context, Exit, KAFKA, SPOOL, in_full};
+use super::{Context, Exit, KAFKA, SPOOL, START_PATIENCE, in_full};
 use crate::config::Config;
 use crate::kafka::{
     Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Spec, Start,
 };
 use crate::logging::{self, Fault};
 use crate::mak::HeadersBuf;
-use crate::spool::budget::{Budget, Flow, Room};
-use crate::spool::recovery::{Reason, Repair};
-use crate::spool::stage::Abandoned;
+use crate::spool::budget::{Budget, Flow};
 use crate::spool::watch::Watch;
-use crate::spool::{Spool, SpoolError, SpoolPartition, Stopped, Taken, stops};
+use crate::spool::{Spool, SpoolPartition, Stopped, stops};
 use crate::sys::signals::Order;
 use crate::types::{TopicName, TopicPartition};
 
 use announce::Assigned;
 use finder::{Reply, Request};
 use owned::{Active, State};
+use room::Relief;
 use targets::Targets;
 use telling::Telling;
 
@@ -111,6 +112,7 @@ struct Loop<'a> {
     block_budget: usize,
     budget: Budget,
     flow: Flow,
+    relief: Relief,
     /// Bytes in the spool when it was measured last, where to stop, and what was taken since.
     usage: u64,
     stop_at: u64,
@@ -467,87 +469,6 @@ impl Loop<'_> {
             {
                 let error = format!("{tp}: {}", in_full(&error));
                 logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &error);
-            }
-        }
-    }
-
-    /// Whether the spool may have reached its limit since it was measured, if the other
-    /// consumers take as much as this one.
-    fn may_be_full(&self) -> bool {
-        let all = self.taken_since.saturating_mul(self.config.consumer.processes.max(1).into());
-        self.flow == Flow::Take && self.usage.saturating_add(all) >= self.stop_at
-    }
-
-    /// Stops taking records while spool or disk are full; then the largest file has to go on.
-    fn measure_spool(&mut self) {
-        self.taken_since = 0;
-        let room = match self.room() {
-            Ok(room) => {
-                logging::working(Fault::SCAN, SPOOL);
-                room
-            }
-            Err(error) => {
-                let error = format!("{}; nothing is fetched meanwhile", in_full(&error));
-                logging::failing(Level::Error, Fault::SCAN, SPOOL, &error);
-                self.flow = Flow::Pause;
-                return;
-            }
-        };
-        let Room { used, free } = room;
-        let levels = self.budget.levels(room);
-        (self.usage, self.stop_at) = (used, levels.stop_at);
-        self.telling.by_disk = levels.by_disk;
-        let flow = levels.flow(used, self.flow);
-        if flow != self.flow {
-            self.flow = flow;
-            let (in_spool, left) = (logging::size(used), logging::size(free));
-            match flow {
-                Flow::Pause if levels.by_disk => log::warn!(
-                    event = "paused", used, free;
-                    "the disk of \"{}\" is nearly full: {in_spool} in the spool and {left} free; \
-                     nothing is fetched until there is room for packing",
-                    self.spool.root().display()
-                ),
-                Flow::Pause => log::warn!(
-                    event = "paused", used, free;
-                    "the spool is full: {in_spool}; nothing is fetched until it is below {}",
-                    logging::size(levels.resume_below)
-                ),
-                Flow::Take => log::info!(
-                    event = "unpaused", used, free;
-                    "the spool has room again: {in_spool}; fetching"
-                ),
-            }
-        }
-        if flow == Flow::Pause {
-            match self.largest() {
-                Some(largest) => self.rotate(&[largest]),
-                None => self.drop_abandoned(),
-            }
-        }
-    }
-
-    /// What is in memory still counts as written: it will be.
-    fn room(&self) -> Result<Room, SpoolError> {
-        let buffered: u64 = self.active().map(|(_, active)| active.buffered_bytes()).sum();
-        let used = self.spool.usage()?.saturating_add(buffered);
-        Ok(Room { used, free: self.spool.free_bytes()?.saturating_sub(buffered) })
-    }
-
-    /// Files in progress that nobody writes, of partitions that are not ours: they went to another
-    /// host. Kafka has the data.
-    fn drop_abandoned(&self) {
-        let Ok(files) = self.spool.in_progress() else { return };
-        let ours: HashSet<_> = self.partitions.keys().map(SpoolPartition::of).collect();
-        for file in files.into_iter().filter(|file| !ours.contains(&file.name.partition)) {
-            if let Ok(Taken::Ours(abandoned)) = Abandoned::claim(&self.spool, &file.name) {
-                log::info!(
-                    event = "dropped", file:% = file.name;
-                    "{}: dropped: nobody writes it, and the spool is full", file.name
-                );
-                if let Err(error) = abandoned.repair(Repair::Drop(Reason::DoesNotJoin)) {
-                    logging::failing(Level::Warn, Fault::SPOOL, SPOOL, &in_full(&error));
-                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Only partitions that wait for an upload are looked at; the others have nothing to learn.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -80,10 +80,11 @@ impl Loop<'_> {
 
     /// Commits tips that the group does not know yet.
     pub(super) fn commit(&mut self) {
+        let now = Instant::now();
         let mut commits = Vec::new();
         for (tp, state) in &mut self.partitions {
             let State::Active(active) = state else { continue };
-            if let Some(position) = active.commit_due().copied() {
+            if let Some(position) = active.commit_due(now).copied() {
                 active.commit_sent = Some(position.tip);
                 commits.push(Commit {
                     partition: tp.clone(),
@@ -103,7 +104,7 @@ impl Loop<'_> {
         }
     }
 
-    /// The broker's answers to commits. One that failed is sent again with the next tick.
+    /// The broker's answers to commits. One that failed is sent again, later each time.
     pub(super) fn committed(
         &mut self,
         answers: Vec<(TopicPartition, Offset, Result<(), KafkaError>)>,
@@ -123,7 +124,7 @@ impl Loop<'_> {
                         log::info!(event = "resumed", topic, partition; "resumed {tp}");
                     }
                     if let Some(active) = self.active_mut(&tp) {
-                        active.commit_done = Some(offset);
+                        active.committed(offset);
                     }
                 }
                 Err(error) => {
@@ -148,7 +149,7 @@ impl Loop<'_> {
 
     fn uncommitted(&mut self, tp: &TopicPartition) {
         if let Some(active) = self.active_mut(tp) {
-            active.commit_sent = None;
+            active.uncommitted(Instant::now());
         }
     }
 

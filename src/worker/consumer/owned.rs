@@ -17,6 +17,7 @@ use crate::spool::age::Stamp;
 use crate::store::names::{ChainId, ChainName};
 use crate::sys::random;
 use crate::types::Offset;
+use crate::worker::backoff::Backoff;
 
 /// Where a partition stands.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ pub(crate) struct Active {
     /// The last tip that was handed to a commit, and the last that the broker confirmed.
     pub(crate) commit_sent: Option<Offset>,
     pub(crate) commit_done: Option<Offset>,
+    commit_backoff: Backoff,
+    /// After a commit that failed: none is sent before.
+    commit_not_before: Option<Instant>,
     /// What was closed here and is not archived yet.
     pub(crate) unarchived: Unarchived,
 }
@@ -80,6 +84,8 @@ impl Active {
             covered_since: None,
             commit_sent: None,
             commit_done: None,
+            commit_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
+            commit_not_before: None,
             unarchived: Unarchived::new(),
         }
     }
@@ -200,9 +206,23 @@ impl Active {
     }
 
     /// The tip, if the broker was not told of it yet.
-    pub(crate) fn commit_due(&self) -> Option<&Position> {
+    pub(crate) fn commit_due(&self, now: Instant) -> Option<&Position> {
         let position = self.follower.position();
-        (self.commit_sent != Some(position.tip)).then_some(position)
+        let waits = self.commit_not_before.is_some_and(|at| now < at);
+        (self.commit_sent != Some(position.tip) && !waits).then_some(position)
+    }
+
+    /// The broker has confirmed a commit of `offset`.
+    pub(crate) fn committed(&mut self, offset: Offset) {
+        self.commit_done = Some(offset);
+        self.commit_not_before = None;
+        self.commit_backoff.reset();
+    }
+
+    /// A commit failed: it is sent again, but not at once.
+    pub(crate) fn uncommitted(&mut self, now: Instant) {
+        self.commit_sent = None;
+        self.commit_not_before = Some(now + self.commit_backoff.next());
     }
 
     /// Whether nothing is left to upload or commit.
@@ -210,5 +230,42 @@ impl Active {
         !self.is_dirty()
             && self.follower.settled()
             && self.commit_done == Some(self.follower.position().tip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Isolation, Partition, Suffix, TopicId, TopicName};
+
+    fn active() -> Active {
+        let identity = Identity {
+            cluster_id: "c".to_owned(),
+            topic: TopicName::new("t").unwrap(),
+            topic_id: TopicId::UNKNOWN,
+            partition: Partition::new(0).unwrap(),
+            isolation: Isolation::ReadCommitted,
+        };
+        let position = Position::genesis(Offset::ZERO, Suffix::MakGz);
+        Active::new(identity, Follower::new(position, []), Offset::ZERO)
+    }
+
+    #[test]
+    fn a_commit_that_fails_is_sent_again_later_each_time() {
+        let mut active = active();
+        let mut now = Instant::now();
+        assert!(active.commit_due(now).is_some());
+        for wait in [250, 500, 1000] {
+            active.commit_sent = Some(Offset::ZERO);
+            active.uncommitted(now);
+            now += Duration::from_millis(wait);
+            assert!(
+                active.commit_due(now.checked_sub(Duration::from_millis(1)).unwrap()).is_none()
+            );
+            assert!(active.commit_due(now).is_some());
+        }
+        active.committed(Offset::ZERO);
+        active.uncommitted(now);
+        assert!(active.commit_due(now + Duration::from_millis(250)).is_some());
     }
 }

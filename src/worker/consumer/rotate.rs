@@ -43,12 +43,6 @@ impl Loop<'_> {
         due.map(|(tp, _)| tp.clone()).collect()
     }
 
-    /// The largest file in progress: what a full spool has rotated.
-    pub(super) fn largest(&self) -> Option<TopicPartition> {
-        let dirty = self.active().filter(|(_, a)| a.is_dirty());
-        dirty.max_by_key(|(_, a)| a.in_progress_bytes()).map(|(tp, _)| tp.clone())
-    }
-
     /// Closes the files in progress of `tps`. If the broker does not answer, nothing is closed.
     pub(super) fn rotate(&mut self, tps: &[TopicPartition]) {
         let due: Vec<_> = self

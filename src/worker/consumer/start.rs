@@ -8,6 +8,7 @@ use super::announce::Assigned;
 use super::ends::EndsOf;
 use super::finder::{Finder, Rules};
 use super::genesis::Genesis;
+use super::room::Relief;
 use super::targets::Targets;
 use super::telling::{FindingTrouble, Telling};
 use super::{ASK, Loop, Summary, batch, fatal};
@@ -178,6 +179,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         block_budget: block_budget(memory),
         budget,
         flow: Flow::Take,
+        relief: Relief::default(),
         usage: 0,
         stop_at: 0,
         taken_since: 0,

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::owned::State;
 use super::start::Topics;
-use super::{ASK, Exit, Loop};
+use super::{ASK, Exit, Loop, START_PATIENCE};
 use crate::chain::CommitNote;
-use crate::kafka::{Admin, Committed, GroupLookup, KafkaError, Spec};
+use crate::kafka::{Admin, CommittedOf, GroupLookup, KafkaError, Spec};
 use crate::logging::count;
-use crate::spool::{SpoolPartition, stops};
+use crate::spool::{SpoolError, SpoolPartition, stops};
 use crate::types::{Isolation, Offset, Partition, TopicName, TopicPartition};
 
 /// How often the group is asked what has been committed.
@@ -23,6 +23,11 @@ const ASK_EVERY: Duration = Duration::from_millis(300);
 /// Partitions that are not archived up to their targets yet.
 pub(super) struct Targets {
     left: HashMap<TopicPartition, Offset>,
+    /// Partitions whose ends the broker does not tell: they have no leader, say.
+    unknown: Vec<TopicPartition>,
+    /// How long their ends are asked for, when everything else is done.
+    patience: Instant,
+    isolation: Isolation,
     ask_at: Instant,
     /// Whether a topic was deleted before its target was reached.
     incomplete: bool,
@@ -30,7 +35,11 @@ pub(super) struct Targets {
     asked: Option<Receiver<Answer>>,
 }
 
-type Answer = Result<Vec<(TopicPartition, Option<Committed>)>, KafkaError>;
+/// What the group has committed, and ends that were not known before.
+type Answer = Result<(Vec<CommittedOf>, Vec<EndOf>), KafkaError>;
+
+/// A partition, and where it ends.
+type EndOf = (TopicPartition, Offset);
 
 impl Targets {
     /// The ends of all partitions that match, now.
@@ -47,26 +56,67 @@ impl Targets {
                 wanted.extend(tps.map(|tp| (tp, Spec::Latest)));
             }
         }
-        let mut left = HashMap::new();
-        for (tp, end) in admin.list_offsets(&wanted, isolation, ASK * 6)? {
-            left.insert(tp, end?);
+        let (left, unknown) = ends(admin, &wanted, isolation)?;
+        for tp in &unknown {
+            let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+            log::warn!(
+                event = "end_unknown", topic, partition;
+                "{tp}: its end is not to be had; asking again"
+            );
         }
         let partitions = left.len();
         log::info!(
             event = "targets", partitions;
             "archiving up to the present end of {}, then leaving", count(partitions, "partition")
         );
-        Ok(Self { left, ask_at: Instant::now(), incomplete: false, asked: None })
+        let now = Instant::now();
+        Ok(Self {
+            left: left.into_iter().collect(),
+            unknown,
+            patience: now + START_PATIENCE,
+            isolation,
+            ask_at: now,
+            incomplete: false,
+            asked: None,
+        })
     }
 }
 
+/// The ends that the broker tells, and the partitions of which it does not.
+fn ends(
+    admin: &Admin,
+    wanted: &[(TopicPartition, Spec)],
+    isolation: Isolation,
+) -> Result<(Vec<EndOf>, Vec<TopicPartition>), KafkaError> {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for (tp, end) in admin.list_offsets(wanted, isolation, ASK * 2)? {
+        match end {
+            Ok(end) => known.push((tp, end)),
+            Err(error) => {
+                log::debug!("{tp}: {error}");
+                unknown.push(tp);
+            }
+        }
+    }
+    Ok((known, unknown))
+}
+
 impl Targets {
-    fn ask_group(&self, group: GroupLookup) -> Receiver<Answer> {
+    /// Whether reading `tp` from `next` on is of no use.
+    fn reached(&self, tp: &TopicPartition, next: Offset) -> bool {
+        !self.unknown.contains(tp) && self.left.get(tp).is_none_or(|target| next >= *target)
+    }
+
+    fn ask_group(&self, group: GroupLookup, admin: Admin) -> Receiver<Answer> {
         let asked: Vec<_> = self.left.keys().cloned().collect();
+        let unknown: Vec<_> = self.unknown.iter().map(|tp| (tp.clone(), Spec::Latest)).collect();
+        let isolation = self.isolation;
         let (answer, answers) = mpsc::channel();
         std::thread::spawn(move || {
             // Nobody may be waiting any more.
-            let _ = answer.send(group.committed(&asked, ASK));
+            let ends = ends(&admin, &unknown, isolation);
+            let known = ends.map(|(known, _)| known).unwrap_or_default();
+            let _ = answer.send(group.committed(&asked, ASK).map(|committed| (committed, known)));
         });
         answers
     }
@@ -85,12 +135,33 @@ impl Targets {
             }
             there
         });
+        self.unknown.retain(|tp| existing.contains(&tp.topic));
         self.incomplete |= self.left.len() < before;
     }
 
-    fn forget(&mut self, committed: Vec<(TopicPartition, Option<Committed>)>) {
+    /// These ends are known by now.
+    fn learn(&mut self, known: Vec<EndOf>) {
+        for (tp, end) in known {
+            self.unknown.retain(|other| *other != tp);
+            self.left.insert(tp, end);
+        }
+    }
+
+    /// Everything whose end is known is archived; the rest is not waited for longer.
+    fn give_up_unknown(&mut self) {
+        for tp in std::mem::take(&mut self.unknown) {
+            let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
+            log::error!(
+                event = "not_archived", topic, partition;
+                "not archived: {tp}: the broker does not tell its end; has it a leader?"
+            );
+            self.incomplete = true;
+        }
+    }
+
+    fn forget(&mut self, committed: Vec<CommittedOf>) {
         for (tp, committed) in committed {
-            let tip = committed.filter(|c| CommitNote::parse(&c.metadata).is_some());
+            let tip = committed.ok().flatten().filter(|c| CommitNote::parse(&c.metadata).is_some());
             let reached = tip.zip(self.left.get(&tp)).is_some_and(|(c, end)| c.offset >= *end);
             if reached {
                 self.left.remove(&tp);
@@ -103,7 +174,7 @@ impl Loop<'_> {
     /// Whether reading `tp` from `next` on is of no use for the target.
     pub(super) fn target_met(&self, tp: &TopicPartition, next: Offset) -> bool {
         let Some(targets) = &self.targets else { return false };
-        targets.left.get(tp).is_none_or(|target| next >= *target)
+        targets.reached(tp, next)
     }
 
     /// Says that this process is done: drained, or all targets are reached.
@@ -114,6 +185,14 @@ impl Loop<'_> {
         self.stop_at_targets();
         self.forget_reached(now);
         let targets = self.targets.as_ref()?;
+        if !targets.unknown.is_empty() {
+            let rest_is_done = targets.left.keys().all(|tp| self.is_stopped(tp));
+            if !rest_is_done || now < targets.patience {
+                return None;
+            }
+        }
+        let targets = self.targets.as_mut()?;
+        targets.give_up_unknown();
         if targets.left.is_empty() {
             let incomplete = targets.incomplete;
             if !incomplete {
@@ -138,10 +217,7 @@ impl Loop<'_> {
         let Some(targets) = &self.targets else { return };
         let read_up: Vec<_> = self
             .active()
-            .filter(|(tp, active)| {
-                !active.target_reached
-                    && targets.left.get(tp).is_none_or(|target| active.next >= *target)
-            })
+            .filter(|(tp, active)| !active.target_reached && targets.reached(tp, active.next))
             .map(|(tp, _)| tp.clone())
             .collect();
         for tp in &read_up {
@@ -159,10 +235,10 @@ impl Loop<'_> {
             Some(asked) => match asked.try_recv() {
                 Ok(answer) => answer,
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => Ok(Vec::new()),
+                Err(TryRecvError::Disconnected) => Ok((Vec::new(), Vec::new())),
             },
             None if now >= targets.ask_at => {
-                targets.asked = Some(targets.ask_group(self.group.clone()));
+                targets.asked = Some(targets.ask_group(self.group.clone(), self.admin.clone()));
                 return;
             }
             None => return,
@@ -170,19 +246,23 @@ impl Loop<'_> {
         targets.asked = None;
         targets.ask_at = now + ASK_EVERY;
         match answer {
-            Ok(committed) => targets.forget(committed),
+            Ok((committed, known)) => {
+                targets.forget(committed);
+                targets.learn(known);
+            }
             Err(error) => log::debug!("the group's offsets are not to be had: {error}"),
         }
+    }
+
+    fn is_stopped(&self, tp: &TopicPartition) -> bool {
+        matches!(self.partitions.get(tp), Some(State::Stopped { .. }))
+            || self.stop_note(tp).is_some()
     }
 
     /// If nothing is left but partitions that need the operator.
     fn all_stopped(&self) -> Option<Exit> {
         let left: HashSet<_> = self.targets.as_ref()?.left.keys().collect();
-        let stopped = |tp: &&TopicPartition| {
-            matches!(self.partitions.get(*tp), Some(State::Stopped { .. }))
-                || self.stop_note(tp).is_some()
-        };
-        if !left.iter().all(stopped) {
+        if !left.iter().all(|tp| self.is_stopped(tp)) {
             return None;
         }
         for tp in left {
@@ -202,13 +282,28 @@ impl Loop<'_> {
         (note.since_ms >= self.began_ms).then_some(note.reason)
     }
 
+    /// Partitions that have files here. If that can't be seen, all of those that are looked for.
+    fn in_spool(&self) -> HashSet<SpoolPartition> {
+        let look = || {
+            let mut here = HashSet::new();
+            here.extend(self.spool.in_progress()?.into_iter().map(|file| file.name.partition));
+            for file in self.spool.rotated()?.into_iter().chain(self.spool.compressed()?) {
+                here.insert(file.name.partition);
+            }
+            Ok::<_, SpoolError>(here)
+        };
+        look().unwrap_or_else(|_| self.partitions.keys().map(SpoolPartition::of).collect())
+    }
+
     fn drained(&mut self, now: Instant, deadline: Instant) -> Option<Exit> {
-        let waits = |state: &&State| match state {
+        let here = if self.is_finding() { self.in_spool() } else { HashSet::new() };
+        let waits = |(tp, state): &(&TopicPartition, &State)| match state {
             State::Active(active) => !active.is_settled(),
-            State::Finding { .. } => true,
+            // Nothing was read of it that would have to be archived first.
+            State::Finding { .. } => here.contains(&SpoolPartition::of(tp)),
             State::Stopped { .. } => false,
         };
-        let waiting = self.partitions.values().filter(waits).count();
+        let waiting = self.partitions.iter().filter(waits).count();
         if waiting == 0 {
             log::info!(event = "drained"; "drained: the group's offsets are the chains' tips");
             return Some(self.ending.unwrap_or(Exit::DONE));

@@ -26,10 +26,10 @@ fn commits_keep_their_metadata() {
     let group = consumer.group();
     let asked = std::thread::spawn(move || group.committed(&partitions, PATIENCE).unwrap());
     let found = asked.join().unwrap();
-    let committed = found[0].1.as_ref().unwrap();
+    let committed = found[0].1.as_ref().unwrap().as_ref().unwrap();
     assert_eq!((committed.offset, committed.leader_epoch), (at(5), Some(0)));
     assert_eq!(committed.metadata, commit.metadata.as_bytes());
-    assert_eq!(found[1].1, None);
+    assert_eq!(found[1].1, Ok(None));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::await_word;
 use crate::archive::produce_odd;
 use crate::harness::{Site, await_that};
+use crate::servers::Action;
 
 #[test]
 fn latest_leaves_out_only_what_was_there_at_the_first_start() {
@@ -93,4 +94,53 @@ fn a_topic_created_again_gets_a_second_chain_while_it_is_read() {
     assert!(sum.contains(&format!("{second_name}-0: 250 records, tip 250")), "{sum}");
     let committed = site.admin.committed(site.group(), &[(topic.clone(), 1)]);
     assert_eq!(committed[&topic][&0], 250);
+}
+
+#[test]
+fn files_of_a_topic_s_earlier_life_go_to_its_chain_before_the_next_begins() {
+    let mut site = Site::new("earlier-life");
+    site.set("consumer", "on_topic_recreated", "new_chain");
+    site.set("consumer", "max_age_seconds", 1);
+    let topic = site.topic("t", 1, &[]);
+    let mut first = produce_odd(&site, &topic, 1, 100);
+    let run = site.start();
+    await_that("a file of the first", || !site.objects(&topic, 0).is_empty());
+    site.store.rule(|seen| if seen.is_upload() { Action::Refuse(503) } else { Action::Pass });
+    first.merge(produce_odd(&site, &topic, 1, 100));
+    await_that("a file that waits", || !run.spool_files("compressed").is_empty());
+
+    // Shorter than the first: its position lies behind the new log's end.
+    site.admin.delete(&topic);
+    site.admin.create(&topic, 1, &[]);
+    let mut second = produce_odd(&site, &topic, 1, 50);
+    let second_name = format!("{topic}@2");
+    let uploads = || site.store.seen(|seen| seen.is_upload()).len();
+    let before = uploads();
+    await_that("uploads in vain", || uploads() > before + 1);
+    site.store.pass();
+    await_that("a file of the second", || !site.objects(&second_name, 0).is_empty());
+    run.stop().expect(0);
+
+    second.rename(&topic, &second_name);
+    second.merge(first);
+    let sum = site.check(&second);
+    assert!(sum.contains(&format!("{topic}-0: 200 records, tip 200")), "{sum}");
+    assert!(sum.contains(&format!("{second_name}-0: 50 records, tip 50")), "{sum}");
+}
+
+#[test]
+fn a_stop_does_not_wait_for_partitions_that_have_nothing_here() {
+    let mut site = Site::new("finding-stop");
+    let topic = site.topic("t", 2, &[]);
+    let path = format!("/{topic}/");
+    let meant = path.clone();
+    site.store.rule(
+        move |seen| {
+            if seen.path.contains(&meant) { Action::Refuse(503) } else { Action::Pass }
+        },
+    );
+    let run = site.start();
+    await_that("questions in vain", || site.store.seen(|seen| seen.path.contains(&path)).len() > 1);
+    // It would wait for shutdown_timeout, and then say that it is not done.
+    run.stop().expect(0);
 }
