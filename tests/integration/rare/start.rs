@@ -3,7 +3,7 @@
 use super::await_word;
 use crate::archive::produce_odd;
 use crate::harness::{Site, await_that};
-use crate::servers::Action;
+use crate::servers::{Action, Seen};
 
 #[test]
 fn latest_leaves_out_only_what_was_there_at_the_first_start() {
@@ -114,7 +114,7 @@ fn files_of_a_topic_s_earlier_life_go_to_its_chain_before_the_next_begins() {
     site.admin.create(&topic, 1, &[]);
     let mut second = produce_odd(&site, &topic, 1, 50);
     let second_name = format!("{topic}@2");
-    let uploads = || site.store.seen(|seen| seen.is_upload()).len();
+    let uploads = || site.store.seen(Seen::is_upload).len();
     let before = uploads();
     await_that("uploads in vain", || uploads() > before + 1);
     site.store.pass();
