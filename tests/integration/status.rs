@@ -39,6 +39,7 @@ fn running_then_stopped_then_killed_then_nothing_but_the_archive() {
     let run = site.start();
     let (config, spool) = (site.config_file(), site.spool());
 
+    await_that("a working directory", || spool.join("run/status").is_dir());
     await_that("everything archived, and said so", || {
         let report = json(&config, &["--offline"]);
         each(&report, "/tip") == [500, 500] && each(&report, "/committed") == [500, 500]
