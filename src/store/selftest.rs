@@ -57,7 +57,8 @@ impl Check {
     const fn advice(self, object_store: bool) -> &'static str {
         match (self, object_store) {
             (Self::Missing, true) => {
-                "grant s3:ListBucket on the bucket: without it S3 answers 403 for what is absent"
+                "grant s3:ListBucket on the bucket and s3:GetObject on the prefix: without them S3 \
+                 answers 403 for what is absent"
             }
             (Self::Create, true) => {
                 "grant s3:PutObject (with a KMS key also kms:GenerateDataKey) on the prefix"
