@@ -45,6 +45,8 @@ pub mod legacy;
 mod logging;
 pub mod mak;
 pub mod meta;
+#[cfg(test)]
+mod model;
 pub mod spool;
 pub mod status;
 pub mod store;

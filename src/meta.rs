@@ -47,7 +47,7 @@ pub enum MetaError {
 }
 
 /// Whose records a chain holds. Two chains with identities that disagree never share files.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Kafka's cluster id; empty if the brokers have none, which agrees with any.
     #[serde(rename = "cluster")]
@@ -133,7 +133,7 @@ impl fmt::Display for Disagreement {
 }
 
 /// Content of `chain.json`: the identity record, created once by a chain's first writer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Hash, Serialize, Deserialize)]
 pub struct ChainRecord {
     /// Version of the archive's layout: 1.
     pub layout: u32,
@@ -225,7 +225,7 @@ impl Totals {
 }
 
 /// All that is said of one data file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct FileMeta {
     /// Whose records.
     pub identity: Identity,
@@ -258,7 +258,7 @@ pub struct FileMeta {
 }
 
 /// A small object that ends one suffix of a chain and says how the chain goes on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct SealMeta {
     /// Whose records.
     pub identity: Identity,
@@ -277,7 +277,7 @@ pub struct SealMeta {
 }
 
 /// The closing seal: a small object at a chain's tip after which nothing comes in that chain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct CloseMeta {
     /// Whose records.
     pub identity: Identity,
@@ -298,7 +298,7 @@ pub struct CloseMeta {
 }
 
 /// What an object of a chain says of itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub enum ObjectMeta {
     /// A data file.
     File(FileMeta),

@@ -280,7 +280,7 @@ pub struct Timestamp {
 }
 
 /// A topic's 128-bit id; brokers before 2.8 have none, which is *unknown* and equal to any.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TopicId([u8; 16]);
 

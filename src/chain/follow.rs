@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::Position;
+use crate::meta::{Gap, GapReason};
 use crate::types::Offset;
 
 /// What the consumer has to do.
@@ -22,7 +23,7 @@ pub enum Reaction {
 }
 
 /// The boundaries of one partition's local files, from the tip to the file in progress.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct Follower {
     position: Position,
     /// Starts of the local files from the tip on, in order; the last one is the start of the
@@ -55,6 +56,15 @@ impl Follower {
     /// The file in progress was rotated; the next one starts at `next`.
     pub fn rotated(&mut self, next: Offset) {
         self.starts.push_back(next);
+    }
+
+    /// What the next file has to record as missing, if Kafka's log begins at `log_start` only.
+    #[must_use]
+    pub fn gap(&self, log_start: Offset) -> Option<Gap> {
+        let from = self.current_start();
+        let begins_chain = self.position.totals.files == 0 && from == self.position.first;
+        let reason = if begins_chain { GapReason::Genesis } else { GapReason::Retention };
+        (from < log_start).then_some(Gap { from, to: log_start, reason })
     }
 
     /// Whether everything that was rotated is durable.
@@ -154,6 +164,18 @@ mod tests {
             assert_eq!((f.current_start(), f.position().generation), (at(next), 2));
             assert_eq!(f.tip_moved(tip(100)), Reaction::None, "the first chain is over");
         }
+    }
+
+    #[test]
+    fn what_the_log_has_lost_before_a_file_is_a_gap_and_at_the_first_file_genesis() {
+        let gap = |from, to, reason| Some(Gap { from: at(from), to: at(to), reason });
+        assert_eq!(follower().gap(at(30)), None);
+        assert_eq!(follower().gap(at(31)), gap(30, 31, GapReason::Retention));
+        let mut fresh = Follower::new(Position::genesis(at(5), Suffix::Mak), []);
+        assert_eq!(fresh.gap(at(5)), None);
+        assert_eq!(fresh.gap(at(7)), gap(5, 7, GapReason::Genesis));
+        fresh.rotated(at(8));
+        assert_eq!(fresh.gap(at(9)), gap(8, 9, GapReason::Retention), "the second file");
     }
 
     #[test]

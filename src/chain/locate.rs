@@ -62,7 +62,7 @@ pub enum Step {
 }
 
 /// Where and how a chain begins that is not there yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Genesis {
     /// Start of its first file.
     pub first: Offset,
@@ -81,7 +81,7 @@ impl Genesis {
 }
 
 /// What is known before the store is asked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct Hints {
     /// A position that somebody saw once; it is checked before use.
     pub seen: Option<Position>,
@@ -90,7 +90,20 @@ pub struct Hints {
     pub committed: Option<Position>,
 }
 
-#[derive(Debug)]
+impl Hints {
+    /// What a consumer goes by: the position `noted` in the group's commit, and the one that
+    /// its spool has; whichever is further.
+    #[must_use]
+    pub fn of(noted: Option<Position>, local: Option<Position>) -> Self {
+        let seen = match (noted, local) {
+            (Some(a), Some(b)) if b.is_ahead_of(&a) => Some(b),
+            (one, other) => one.or(other),
+        };
+        Self { seen, committed: noted }
+    }
+}
+
+#[derive(Debug, Clone, Hash)]
 enum State {
     CheckHint { slot: Slot },
     Walk { at: Position, steps: u32 },
@@ -101,7 +114,7 @@ enum State {
 }
 
 /// One search for the tip of one chain.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct Locator {
     identity: Identity,
     hints: Hints,

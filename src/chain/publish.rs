@@ -12,7 +12,7 @@ use crate::meta::{CloseMeta, FileMeta, Identity, ObjectMeta, SealMeta, Totals};
 use crate::types::Suffix;
 
 /// A file of the spool that wants to be published.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct LocalFile {
     /// What it holds; `suffix` says how it is packed now.
     pub meta: FileMeta,
@@ -64,14 +64,14 @@ pub struct SealAction {
     pub seal: SealMeta,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Creating {
     File,
     Seal,
 }
 
 /// The uploader's view of one chain.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct Publisher {
     identity: Identity,
     position: Position,

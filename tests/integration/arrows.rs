@@ -19,6 +19,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("kafka", &["types", "logging"]),
     ("store", &["types", "meta"]),
     ("spool", &["types", "meta", "chain"]),
+    ("model", &["types", "meta", "chain", "spool"]),
     ("status", &["types", "meta", "sys", "supervisor", "store", "spool"]),
     ("archive", &["types", "meta", "mak", "codec", "store"]),
     (

@@ -1,5 +1,6 @@
 //! Tests of the real binaries against real servers.
 
+mod guarantees;
 mod harness;
 mod servers;
 

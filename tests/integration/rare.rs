@@ -95,6 +95,28 @@ fn a_damaged_rotated_file_goes_to_quarantine_and_is_read_again() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "somebody removes a file")]
+fn a_closed_file_that_somebody_removes_is_missed_and_read_again() {
+    let mut site = patient_site("missed");
+    site.set("compression", "compressor_workers", 0);
+    let topic = site.topic("t", 1, &[]);
+    let expected = produce_bulk(&site, &topic, 50);
+    let run = site.start();
+    await_that("a file in progress", || !run.spool_files("inprogress").is_empty());
+    run.signal(Signal::SIGUSR1);
+    await_that("a closed file", || run.spool_files("rotated").len() == 1);
+    for (path, _) in run.spool_files("rotated") {
+        fs::remove_file(path).expect("remove a file");
+    }
+    await_word(&run, "its closed files are gone from the spool");
+    run.stop();
+
+    site.set("compression", "compressor_workers", 1);
+    site.run_to_end().expect(0);
+    site.check_with_offsets(&expected);
+}
+
+#[test]
 fn a_damaged_packed_file_goes_to_quarantine_and_is_read_again_at_once() {
     let mut site = patient_site("quarantine-packed");
     site.set("consumer", "max_file_bytes", "1MiB");

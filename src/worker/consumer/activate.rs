@@ -249,10 +249,8 @@ impl Loop<'_> {
     /// Kafka no longer has what comes next. Returns why the partition stops, if it does.
     fn gap(&self, tp: &TopicPartition, active: &mut Active, found: &Found) -> Option<Stopped> {
         let log_start = found.log_start;
-        let position = active.follower.position();
-        let from = active.follower.current_start();
-        let untouched = position.totals.files == 0 && from == position.first;
-        let reason = if untouched { GapReason::Genesis } else { GapReason::Retention };
+        let gap = active.follower.gap(log_start)?;
+        let Gap { from, reason, .. } = gap;
         if reason == GapReason::Retention {
             let lost = log_start.get().saturating_sub(from.get());
             let what =
@@ -270,7 +268,7 @@ impl Loop<'_> {
                 "{tp}: {what}; the chain records it and goes on"
             );
         }
-        active.gap = Some(Gap { from, to: log_start, reason });
+        active.gap = Some(gap);
         active.reached(log_start, Instant::now());
         // The epoch belongs to a record that is not in the log any more.
         active.leader_epoch = None;

@@ -354,11 +354,7 @@ impl Finder {
         let io = &self.rules.io;
         let archive = io.store().url();
         let local = tips::position_of(&self.spool, &view.identity, archive).ok().flatten();
-        let seen = match (noted, local) {
-            (Some(a), Some(b)) if b.is_ahead_of(&a) => Some(b),
-            (one, other) => one.or(other),
-        };
-        let hints = Hints { seen, committed: noted };
+        let hints = Hints::of(noted, local);
         let mut located = io.locate(&view.identity, &hints, None).await?;
         if matches!(located.outcome, Outcome::NoChain) {
             located = self.begin(&view, &hints, located.chain).await?;

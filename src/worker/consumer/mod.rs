@@ -75,6 +75,8 @@ const ASK: Duration = Duration::from_secs(5);
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
 /// When a partition from which nothing comes is compared with the broker's log.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
+/// When files that were closed here and are gone are missed.
+const MISSED_AFTER: Duration = Duration::from_secs(5);
 /// How often it is seen whether the notes of stopped partitions are still there.
 const STOPS_EVERY: Duration = Duration::from_secs(1);
 /// When a stopped partition is looked at again though nobody took its note away.
@@ -135,6 +137,7 @@ struct Timers {
     usage: Instant,
     topics: Instant,
     stalled: Instant,
+    missed: Instant,
     stops: Instant,
     summary: Instant,
 }
@@ -155,6 +158,7 @@ impl Loop<'_> {
             usage: now,
             topics: now,
             stalled: now + STALLED_AFTER,
+            missed: now + MISSED_AFTER,
             stops: now + STOPS_EVERY,
             summary: now + SUMMARY_EVERY,
         };
@@ -238,6 +242,10 @@ impl Loop<'_> {
         if now >= timers.stalled {
             timers.stalled = now + STALLED_AFTER;
             self.wake_stalled(now);
+        }
+        if now >= timers.missed {
+            timers.missed = now + MISSED_AFTER;
+            self.miss_closed();
         }
         if now >= timers.stops && self.draining.is_none() {
             timers.stops = now + STOPS_EVERY;

@@ -3,6 +3,7 @@
 //!
 //! Only partitions that wait for an upload are looked at; the others have nothing to learn.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -19,11 +20,7 @@ use crate::types::{Offset, TopicPartition};
 impl Loop<'_> {
     /// Looks at what changed under `tips/`.
     pub(super) fn news(&mut self) {
-        let waiting: Vec<_> = self
-            .active()
-            .filter(|(_, active)| !active.follower.settled())
-            .map(|(tp, _)| tp.clone())
-            .collect();
+        let waiting = self.waiting();
         if waiting.is_empty() {
             return;
         }
@@ -48,6 +45,37 @@ impl Loop<'_> {
             }
             if let Ok(Some(note)) = stops::read(&self.spool, &partition) {
                 self.stop(&tp, note);
+            }
+        }
+    }
+
+    /// Partitions of which something closed is not durable yet.
+    fn waiting(&self) -> Vec<TopicPartition> {
+        let waiting = self.active().filter(|(_, active)| !active.follower.settled());
+        waiting.map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// Closed files that the spool does not have any more, though nobody told of a tip behind
+    /// them: somebody removed them, or an uploader died between making room and telling. Nothing
+    /// would ever come of waiting; the store knows.
+    pub(super) fn miss_closed(&mut self) {
+        if self.waiting().is_empty() {
+            return;
+        }
+        // In this order: a file that is handed on meanwhile is seen at least once, and of one that
+        // was published meanwhile the tip is.
+        let listed = self.spool.rotated().and_then(|mut files| {
+            files.extend(self.spool.compressed()?);
+            Ok(files)
+        });
+        let there: HashSet<_> = match listed {
+            Ok(files) => files.into_iter().map(|file| file.name.partition).collect(),
+            Err(error) => return log::warn!("{}", in_full(&error)),
+        };
+        self.news();
+        for tp in self.waiting() {
+            if !there.contains(&SpoolPartition::of(&tp)) {
+                self.relocate(&tp, "its closed files are gone from the spool");
             }
         }
     }
