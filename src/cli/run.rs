@@ -13,6 +13,7 @@ use crate::supervisor::{
     self, Comparison, FleetSpec, Nice, Policy, Role, RoleSpec, RunUntil, Settings, SpecError,
     WorkerContext,
 };
+use crate::sys::signals;
 use crate::worker::{self, Context, InForce};
 
 /// How to run.
@@ -24,6 +25,9 @@ pub struct RunOptions {
 
 /// Archives until it is told to stop.
 pub(super) fn run(path: &Path, options: RunOptions) -> ExitCode {
+    if let Err(error) = signals::hold_back() {
+        return end(Exit::Internal, &format!("{}\n", error.in_full())).into();
+    }
     let (config, warnings) = match Config::load(path) {
         Ok(loaded) => (loaded.config, loaded.warnings),
         Err(error) => return end(Exit::of_config(&error), &config_error_text(&error)).into(),

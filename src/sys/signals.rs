@@ -95,6 +95,13 @@ fn read_all(fd: &SignalFd) -> Vec<Signal> {
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
+/// Keeps HUP and USR1 waiting until [`Signals::take_over`] reads them. To be called first of all:
+/// they end a process that is not ready for them, and whoever started one may send them at once.
+pub fn hold_back() -> Result<(), SysError> {
+    let mask = Signal::set(&[Signal::HangUp, Signal::Rotate]);
+    mask.thread_block().map_err(SysError::call("blocking signals"))
+}
+
 impl Signals {
     /// Blocks the product's signals in this thread and reads them from now on. To be called once,
     /// before anything forks or starts a thread.
@@ -251,6 +258,16 @@ mod tests {
         raise(Unix::SIGUSR1).unwrap();
         assert_eq!(signals.drain_pending(), [Order::Reload, Order::Rotate]);
         assert_eq!(signals.stop(), Stop::No);
+    }
+
+    #[test]
+    fn what_comes_before_the_supervisor_is_ready_waits_for_it() {
+        super::hold_back().unwrap();
+        raise(Unix::SIGHUP).unwrap();
+        raise(Unix::SIGUSR1).unwrap();
+        let mut read = Signals::take_over().unwrap().drain_pending();
+        read.sort_by_key(|signal| *signal as u8);
+        assert_eq!(read, [Signal::HangUp, Signal::Rotate]);
     }
 
     #[test]
