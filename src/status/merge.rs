@@ -271,6 +271,9 @@ impl Partitions {
     }
 }
 
+/// Kinds of stops in which the broker's log does not continue the archive.
+const PARTED: [&str; 3] = ["topic-recreated", "other-cluster", "truncated"];
+
 impl Entry {
     /// What any consumer knew, alive or not.
     fn take(&mut self, status: &PartitionStatus) {
@@ -292,6 +295,11 @@ impl Entry {
     fn measure_lag(&mut self, at_ms: u64) {
         let report = &mut self.report;
         let (Some(tip), Some(end)) = (report.tip, report.end) else { return };
+        // Tip and end of two histories say nothing together.
+        let parted = |stop: &StopReport| PARTED.contains(&stop.kind.as_str());
+        if report.stop.as_ref().is_some_and(parted) {
+            return;
+        }
         let lag = end.get().saturating_sub(tip.get());
         report.lag_records = Some(lag);
         if lag == 0 {

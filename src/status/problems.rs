@@ -64,7 +64,7 @@ fn of_instance(instance: &InstanceReport, report: &Report) -> Vec<Problem> {
                 if pids.is_empty() { Vec::new() } else { vec![format!("kill {}", pids.join(" "))] };
             return vec![problem(ProblemKind::Orphans, what, commands)];
         }
-        InstanceState::Stopped => return Vec::new(),
+        InstanceState::Stopped => return left_undone(instance, config),
         InstanceState::Running | InstanceState::RunningElsewhere => {}
     }
     let gone = instance.workers.iter().filter(|worker| {
@@ -85,10 +85,30 @@ fn of_instance(instance: &InstanceReport, report: &Report) -> Vec<Problem> {
                 human::many(worker.restarts.into(), "time")
             ),
             since_ms: Some(worker.written_ms),
-            commands: vec![format!("kafkatos3 check {config}")],
+            commands: vec![format!("kafkatos3 check --connect {config}")],
         }
     })
     .collect()
+}
+
+/// The workers of an instance that stopped before all was done.
+fn left_undone(instance: &InstanceReport, config: &str) -> Vec<Problem> {
+    let ended_badly = instance.workers.iter().filter_map(|worker| {
+        let code = worker.exit_code.filter(|code| *code != 0 && !worker.alive)?;
+        Some((worker, code))
+    });
+    ended_badly
+        .map(|(worker, code)| Problem {
+            kind: ProblemKind::WorkerGone,
+            subject: format!("{}{} of {}", worker.role, worker.index, instance.instance),
+            what: format!(
+                "it ended with code {code} when the instance stopped: something was left to do; \
+                 started again, it goes on where it was"
+            ),
+            since_ms: Some(worker.written_ms),
+            commands: vec![format!("kafkatos3 {config}")],
+        })
+        .collect()
 }
 
 fn of_partition(partition: &PartitionReport, report: &Report) -> Vec<Problem> {

@@ -285,6 +285,7 @@ fn lag_text(report: &Report) -> String {
     };
     let behind = report.partitions.iter().filter(|p| p.lag_records.is_some_and(|lag| lag > 0));
     let records = match totals.lag_records {
+        0 if totals.lag_unknown > 0 => "none that is known".to_owned(),
         0 => "none: everything is archived".to_owned(),
         lag => format!("{} of {}", many(lag, "record"), many(behind.count() as u64, "partition")),
     };

@@ -81,13 +81,14 @@ fn the_living_own_a_partition_and_the_dead_tell_what_they_knew() {
 
 #[test]
 fn a_stop_beats_all_and_its_commands_name_the_configuration() {
-    let workers = vec![(consumer("a", NOW, serde_json::json!({"tip": 1})), true)];
+    let workers = vec![(consumer("a", NOW, serde_json::json!({"tip": 9, "end": 3})), true)];
     let note = Stopped::new(&tp(), StopKind::TopicRecreated, "it is another topic");
     let local = Local { workers, stops: vec![note], ..Local::default() };
     let place = Place { config: Some("/etc/k.cfg".to_owned()), ..Place::default() };
     let report = merge(Known { place, ..known() }, Some(&local), &Remote::default());
     let partition = one(&report);
     assert_eq!(partition.state, Doing::Stopped);
+    assert_eq!(partition.lag_records, None, "the end is another topic's");
     let stop = partition.stop.as_ref().unwrap();
     assert_eq!(stop.kind, "topic-recreated");
     assert_eq!(stop.commands, ["kafkatos3 chain new /etc/k.cfg t 3"]);
@@ -118,8 +119,12 @@ fn an_upload_that_fails_is_a_problem_once_it_lasts() {
 fn an_instance_is_judged_by_its_lock_and_its_workers_words() {
     let look = |holder, phase: &str, alive| {
         let mut worker = consumer("a", NOW - 7, serde_json::json!({}));
-        worker.phase = phase.to_owned().into();
-        worker.exit_code = (phase == "ended").then_some(0);
+        worker.phase = phase.trim_end_matches(" badly").to_owned().into();
+        worker.exit_code = match phase {
+            "ended" => Some(0),
+            "ended badly" => Some(75),
+            _ => None,
+        };
         let lock = Instance { name: "a".to_owned(), holder, signed_ms: Some(NOW - 99) };
         let local =
             Local { workers: vec![(worker, alive)], instances: vec![lock], ..Local::default() };
@@ -137,6 +142,8 @@ fn an_instance_is_judged_by_its_lock_and_its_workers_words() {
     assert_eq!(look(away, "working", true), (Is::RunningElsewhere, 99, vec![]));
     assert_eq!(look(away, "working", false), (Is::Orphans, 7, vec![Kind::Orphans]));
     assert_eq!(look(Holder::Nobody, "ended", false), (Is::Stopped, 7, vec![]));
+    let undone = (Is::Stopped, 7, vec![Kind::WorkerGone]);
+    assert_eq!(look(Holder::Nobody, "ended badly", false), undone);
     assert_eq!(look(Holder::Nobody, "working", false), (Is::Died, 7, vec![Kind::InstanceDied]));
 }
 
