@@ -109,6 +109,7 @@ fn element(xml: &str, name: &str) -> Option<String> {
     let (_, behind) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = behind.split_once(&format!("</{name}>"))?;
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
+    let text = text.replace("&#34;", "\"");
     let text = text.replace("&apos;", "'").replace("&#39;", "'").replace("&amp;", "&");
     Some(text.chars().filter(|c| !c.is_control()).take(500).collect())
 }
@@ -120,9 +121,9 @@ mod tests {
     #[test]
     fn answers_are_read() {
         let xml = "<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>\
-                   <Message>It&apos;s a &lt;no&gt;</Message><Key>k</Key></Error>";
+                   <Message>It&apos;s a &lt;no&gt; &#34;x&#34;</Message><Key>k</Key></Error>";
         assert_eq!(element(xml, "Code").as_deref(), Some("AccessDenied"));
-        assert_eq!(element(xml, "Message").as_deref(), Some("It's a <no>"));
+        assert_eq!(element(xml, "Message").as_deref(), Some("It's a <no> \"x\""));
         assert_eq!(element(xml, "Resource"), None);
         assert_eq!(element("<Code>torn", "Code"), None);
         assert_eq!(element("", "Code"), None);

@@ -55,12 +55,21 @@ pub(super) fn classify(
     }
 }
 
+/// Codes of a request that was signed for another region than the bucket's.
+const REGION: [&str; 3] =
+    ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"];
+
 fn by_answer(request: Request, name: String, answer: &Answer) -> StoreError {
     let words = in_words(answer);
     let code = answer.code.as_str();
     match (answer.status, request) {
         _ if code == "NoSuchBucket" => StoreError::NoBucket { name, words },
         _ if CREDENTIALS.contains(&code) => StoreError::Denied { name, words, credentials: true },
+        _ if REGION.contains(&code) => StoreError::Other { name, words: ask_region(&words) },
+        // An answer to HEAD has no words of its own; this is what a wrong region makes of it.
+        (400, Request::Head) if code.is_empty() => {
+            StoreError::Other { name, words: ask_region(&words) }
+        }
         _ if LATER.contains(&code) => StoreError::Unavailable { name, words },
         (401 | 403, _) => StoreError::Denied { name, words, credentials: false },
         // What does not exist where a name is only to be filled or listed is the bucket.
@@ -71,12 +80,13 @@ fn by_answer(request: Request, name: String, answer: &Answer) -> StoreError {
         (304 | 409 | 412, Request::Create) => StoreError::Exists { name, words },
         (501 | 505, _) => StoreError::Other { name, words },
         (408 | 429 | 500..=599, _) => StoreError::Unavailable { name, words },
-        (301 | 307 | 308, _) => {
-            let words = format!("{words}; is the region right?");
-            StoreError::Other { name, words }
-        }
+        (301 | 307 | 308, _) => StoreError::Other { name, words: ask_region(&words) },
         _ => StoreError::Other { name, words },
     }
+}
+
+fn ask_region(words: &str) -> String {
+    format!("{words}; is the region right?")
 }
 
 fn in_words(answer: &Answer) -> String {
@@ -124,6 +134,19 @@ mod tests {
     fn class(request: Request, status: u16, code: &str) -> StoreError {
         let answer = Answer { status, code: code.to_owned(), message: String::new() };
         by_answer(request, "n".to_owned(), &answer)
+    }
+
+    #[test]
+    fn what_a_wrong_region_brings_asks_for_it() {
+        for (request, status, code) in [
+            (Request::Head, 400, ""),
+            (Request::Create, 400, "AuthorizationHeaderMalformed"),
+            (Request::Read, 301, "PermanentRedirect"),
+            (Request::Read, 307, ""),
+        ] {
+            let words = class(request, status, code).to_string();
+            assert!(words.contains("is the region right?"), "{words}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! nothing. With it, what it leaves behind is at most: an object of 48 bytes under `@selftest/`
 //! where it may not remove one, and for some minutes an empty group `GROUP-check-...` where it may
 //! not remove that. It never joins the group itself. Every question has its deadline; all of it
-//! takes no more than [`MOST`].
+//! takes no more than `MOST`.
 
 mod identity;
 mod kafka;

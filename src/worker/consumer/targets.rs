@@ -65,6 +65,12 @@ impl Targets {
             );
         }
         let partitions = left.len();
+        if wanted.is_empty() {
+            log::warn!(
+                event = "targets", partitions;
+                "no topic matches topic_whitelist: there is nothing to archive"
+            );
+        }
         log::info!(
             event = "targets", partitions;
             "archiving up to the present end of {}, then leaving", count(partitions, "partition")

@@ -136,7 +136,7 @@ fn an_instance_without_consumers_empties_the_spool() {
 
 #[test]
 fn instances_that_share_a_spool_and_its_work() {
-    let mut reader = Site::new("divided");
+    let mut reader = Site::new("shared-work");
     reader.set("s3", "s3uploader_workers", 0);
     let topic = reader.topic("t", 2, &[]);
     let mut expected = produce_odd(&reader, &topic, 2, 500);
