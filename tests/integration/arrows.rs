@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::harness::sources;
 
 /// Module, and what it may use. What two rooms both need lies below them.
 const MAP: &[(&str, &[&str])] = &[
@@ -64,17 +66,6 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-
-fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            into.push(path);
-        }
-    }
-}
 
 /// The modules that a line's `use crate::a::...` or `use crate::{a::..., b::...}` names.
 fn used(line: &str) -> Vec<&str> {

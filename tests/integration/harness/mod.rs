@@ -8,6 +8,8 @@ mod records;
 mod run;
 mod site;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,4 +40,16 @@ pub(crate) fn eventually(patience: Duration, mut condition: impl FnMut() -> bool
 #[track_caller]
 pub(crate) fn await_that(what: &str, condition: impl FnMut() -> bool) {
     assert!(eventually(PATIENCE, condition), "waited in vain for this: {what}");
+}
+
+/// Adds every Rust source below `dir`, for tests that hold the code against its documents.
+pub(crate) fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            into.push(path);
+        }
+    }
 }
