@@ -12,8 +12,8 @@ use super::report::{
     Report, SpoolReport, Stock, StopReport, Totals, WorkerReport,
 };
 use crate::meta;
-use crate::spool::SpoolPartition;
 use crate::spool::tips::TipFile;
+use crate::spool::{SpoolPartition, StopKind};
 use crate::store::names::ChainName;
 use crate::supervisor::probe::Holder;
 use crate::types::{Offset, TopicPartition};
@@ -272,7 +272,8 @@ impl Partitions {
 }
 
 /// Kinds of stops in which the broker's log does not continue the archive.
-const PARTED: [&str; 3] = ["topic-recreated", "other-cluster", "truncated"];
+const PARTED: [StopKind; 3] =
+    [StopKind::TopicRecreated, StopKind::OtherCluster, StopKind::Truncated];
 
 impl Entry {
     /// What any consumer knew, alive or not.
@@ -296,7 +297,7 @@ impl Entry {
         let report = &mut self.report;
         let (Some(tip), Some(end)) = (report.tip, report.end) else { return };
         // Tip and end of two histories say nothing together.
-        let parted = |stop: &StopReport| PARTED.contains(&stop.kind.as_str());
+        let parted = |stop: &StopReport| PARTED.iter().any(|kind| stop.kind == kind.as_str());
         if report.stop.as_ref().is_some_and(parted) {
             return;
         }
