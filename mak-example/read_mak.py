@@ -217,7 +217,7 @@ def block_records(payload, first, following, number, meta_length, bad):
         raise bad
     expected, time = first, 0
     for _ in range(number):
-        flags = meta.take(1)[0]
+        flags = meta.byte()
         tstype = flags >> 4 & 3
         if flags & 0x80 or tstype == 3 or (flags & 0x40 and not tstype):
             raise bad
@@ -233,7 +233,7 @@ def block_records(payload, first, following, number, meta_length, bad):
         headers_length = meta.varint() if flags & 8 else 0
         key = None if key_length is None else data.take(key_length)
         value = None if value_length is None else data.take(value_length)
-        headers = parse_headers(Numbers(data.take(headers_length), bad))
+        headers = parse_headers(Numbers(data.take(headers_length), bad)) if headers_length else []
         yield offset, TSTYPES[tstype], time if tstype else None, key, value, headers
         expected = offset + 1
     if not meta.empty() or not data.empty():
@@ -264,10 +264,19 @@ class Numbers:
         self.at += size
         return self.data[self.at - size:self.at]
 
+    def byte(self):
+        if self.at == len(self.data):
+            raise self.bad
+        self.at += 1
+        return self.data[self.at - 1]
+
     def varint(self):
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.take(1)[0]
+        value = self.byte()
+        if value < 0x80:
+            return value  # as most are
+        value &= 0x7f
+        for shift in range(7, 70, 7):
+            byte = self.byte()
             value |= (byte & 0x7f) << shift
             if byte < 0x80 and value < 1 << 64:
                 return value

@@ -28,7 +28,8 @@ from instances import LIBFAKETIME, Instance, Spool, small_disks_work, unmount_be
 from store import StoreProxy
 
 PARTITIONS = 4
-SPOOL_MAX, MEMORY_MAX = 24 << 20, 256 << 20
+# So little that a store which is away for a while fills the spool.
+SPOOL_MAX, MEMORY_MAX = 8 << 20, 256 << 20
 # For each partition its brokers; the shaky topic is never on the controller's broker.
 REPLICAS = {
     STEADY: [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2]],
@@ -83,7 +84,7 @@ class World:
                      "memory_max_bytes": str(MEMORY_MAX)},
             "consumer": {"kafka_bootstrap": self.kafka.bootstrap, "kafka_consumer_group": GROUP,
                          "topic_whitelist": ",".join(self.topics), "max_age_seconds": "2",
-                         "max_file_bytes": "4MiB", "on_topic_recreated": "new_chain"},
+                         "max_file_bytes": "1MiB", "on_topic_recreated": "new_chain"},
             "compression": {"compression": "gzip"},
             "s3": {"s3_bucket_name": servers.BUCKET, "s3_prefix": "archive",
                    "s3_endpoint": self.store_proxy.url, "s3_region": servers.REGION,
@@ -126,10 +127,18 @@ class World:
                 for topic, partition, offset, metadata in self.committed():
                     if metadata:
                         self.samples.append((time.time(), topic, partition, offset))
-            for spool in self.spools:
-                self.peaks["spool"] = max(self.peaks["spool"], spool.bytes())
             for instance in self.instances:
                 self.peaks["memory"] = max(self.peaks["memory"], instance.memory())
+
+    def measure(self):
+        """Spools fill fast: they are looked at more often."""
+        while not self.over.wait(0.3):
+            for spool in self.spools:
+                self.peaks["spool"] = max(self.peaks["spool"], spool.bytes())
+
+    def pauses(self):
+        """How often consumers said that they pause, because of spool or disk."""
+        return sum((instance.pauses() for instance in self.instances), collections.Counter())
 
     def partitions(self):
         return [(topic, number) for topic, count in self.topics.items() for number in range(count)]
@@ -162,6 +171,7 @@ class World:
         """Load and faults for so long."""
         self.client.ask("rate", rate=self.options.rate)
         threading.Thread(target=self.watch, daemon=True).start()
+        threading.Thread(target=self.measure, daemon=True).start()
         threads, began = [], time.monotonic()
         for fault in planned:
             time.sleep(max(0, began + fault.at - time.monotonic()))
@@ -235,10 +245,11 @@ def report(world, planned, produced, codes, complaints, figures):
         exits.update(instance.exits)
     line = {
         **{key: getattr(options, key) for key in
-           ["seed", "minutes", "instances", "every", "rate", "only"]},
+           ["revision", "seed", "minutes", "instances", "every", "rate", "only"]},
+        "plan": plan.fingerprint(planned),
         "faults": sum(world.done.values()), "planned": len(planned),
         "not_possible": dict(world.skipped), "by_kind": dict(sorted(world.done.items())),
-        "store_hits": dict(sorted(world.store_proxy.hits.items())),
+        "store_hits": dict(sorted(world.store_proxy.hits.items())), "pauses": dict(world.pauses()),
         **{f"peak_{what}_mib": peak >> 20 for what, peak in world.peaks.items()},
         "produced": produced["acknowledged"], **figures, "gaps": len(gaps),
         "stops": len(world.stops), "exits": {str(code): count for code, count in sorted(exits.items())},
@@ -248,6 +259,7 @@ def report(world, planned, produced, codes, complaints, figures):
           f"{figures['records']} archived in {figures['files']} files of {figures['chains']} chains")
     print("faults: " + ", ".join(f"{kind} {count}" for kind, count in line["by_kind"].items()))
     print(f"requests spoilt: {line['store_hits']}; supervisors ended: {line['exits']}; "
+          f"consumers paused: {line['pauses']}; "
           f"at most {line['peak_spool_mib']} MiB of spool, {line['peak_memory_mib']} of memory")
     for gap in gaps:
         print(f"gap {gap}")
@@ -285,6 +297,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="keep all files of a good run, too")
     parser.add_argument("--plan", action="store_true", help="print the plan, and do nothing")
     parser.add_argument("--ci", action="store_true", help="a short run with a fixed seed")
+    parser.add_argument("--revision", default="", help="of the program, for the ledger")
     parser.add_argument("--program", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--directory", type=pathlib.Path, required=True)
     options = parser.parse_args()
@@ -302,6 +315,7 @@ def main():
     if options.plan:
         for fault in planned:
             print(f"{fault.at:8.1f}  {fault}")
+        print(f"plan {plan.fingerprint(planned)}")
         return 0
     world = World(directory, shape, options)
     try:

@@ -6,6 +6,7 @@ its own. The world says what was hit (`note`), and cuts the rests short at the e
 
 import contextlib
 import signal
+import time
 
 import servers
 
@@ -256,6 +257,22 @@ def store(world, fault):
     world.store_proxy.set(fault.kind.removeprefix("store_"), fault.args["share"])
     try:
         world.rest(fault.seconds)
+    finally:
+        world.store_proxy.set(None)
+
+
+def spool_full(world, fault):
+    """The store is away until some spool is full, and then for a while."""
+    before = world.pauses()["spool"]
+    world.store_proxy.set("503", 1.0)
+    try:
+        until = time.monotonic() + fault.seconds
+        while world.pauses()["spool"] == before:
+            if time.monotonic() > until or world.over.is_set():
+                raise NotNow("no spool was full in time")
+            world.rest(0.5)
+        world.note(fault, "consumers pause")
+        world.rest(5)
     finally:
         world.store_proxy.set(None)
 

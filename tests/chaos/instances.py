@@ -1,5 +1,6 @@
 """The program under test: instances with their spools, kept running as a service manager would."""
 
+import collections
 import configparser
 import contextlib
 import json
@@ -15,6 +16,7 @@ import servers
 
 LIBFAKETIME = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 TITLES = {"consumer": "[consumer", "compressor": "[compress", "uploader": "[s3upload"}
+PAUSES = {"spool": "the spool is full: ", "disk": " is nearly full: "}
 SPOOL_BYTES = 96 << 20
 
 
@@ -95,6 +97,7 @@ class Instance:
         self.number, self.program, self.spool = number, program, spool
         self.directory = directory / f"instance{number}"
         self.directory.mkdir()
+        (self.directory / "log").touch()
         self.config = self.directory / "kafkatos3.cfg"
         self.clock = self.directory / "clock"
         self.say = log
@@ -204,6 +207,11 @@ class Instance:
     def reload(self):
         for pid in self.processes("supervisor"):
             servers.send(pid, signal.SIGHUP)
+
+    def pauses(self):
+        """How often its log says that consumers pause, because of spool or disk."""
+        log = (self.directory / "log").read_text(errors="replace")
+        return collections.Counter({what: log.count(words) for what, words in PAUSES.items()})
 
     def stopped(self):
         """The notes about partitions that stopped."""

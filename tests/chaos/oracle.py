@@ -270,18 +270,23 @@ class Partition:
             if life and not self.truth.truncated and life.offset(first) not in (offset, None):
                 self.complain(f"the cluster itself has number {first} at {offset}, but "
                               f"acknowledged it at {life.offset(first)}")
-            for seq in range(first, first + count):
-                if not self.has(seq, offset + seq - first):
-                    self.complain(f"number {seq} is in the log at {offset + seq - first}, but not "
-                                  "in the chain that goes on from there")
-                    break
+            for seq in self.missing(offset, first, count):
+                self.complain(f"number {seq} is in the log at {offset + seq - first}, but not "
+                              "in the chain that goes on from there")
+                break
 
-    def has(self, seq, offset):
-        """Whether the last chain that begins before this offset has the number, or a gap there."""
+    def missing(self, offset, first, count):
+        """Numbers of a run of the log that the last chain which begins before them does not have.
+        """
+        end = offset + count
         for chain in reversed(self.chains):
-            if chain.first <= offset:
-                return seq in chain.seen or chain.in_gap(offset)
-        return False
+            begin = max(offset, chain.first)
+            if begin < end:
+                for seq in chain.seen.missing(first + begin - offset, end - begin):
+                    if not chain.in_gap(offset + seq - first):
+                        yield seq
+                end = begin
+        yield from range(first, first + end - offset)
 
 
 def find_chains(archive, truths, open_file=check.open_file):

@@ -6,12 +6,13 @@ and 1 and by indexes, because which processes there will be is not known yet.
 
 import dataclasses
 import random
+import zlib
 
 ROLES = ["supervisor", "consumer", "compressor", "uploader"]
 BROKERS = [1, 2, 3]
 SETTINGS = {
     "consumer.max_age_seconds": [1, 2, 5, 20],
-    "consumer.max_file_bytes": ["64KiB", "1MiB", "4MiB"],
+    "consumer.max_file_bytes": ["128KiB", "512KiB", "1MiB"],
     "consumer.max_idle_seconds": [0, 1],
     "consumer.consumer_processes": [1, 2],
     "compression.compression": ["gzip", "zstd", "none"],
@@ -107,7 +108,11 @@ KINDS = {
     "store_truncate": store(2),
     "store_slow": store(1),
     "store_late": store(2),
+    # Until a spool is full and its consumers have paused, and some seconds beyond that.
+    "spool_full": Kind(1, (40, 60), "store", slow=True),
 }
+# Each plan begins with these, where they are usable.
+SURE = ["spool_full"]
 
 
 def usable(shape):
@@ -137,9 +142,11 @@ def make(seed, seconds, every, shape):
     dice = random.Random(f"kafkatos3 chaos {seed}")
     kinds = usable(shape)
     names = sorted(kinds)
+    sure = [name for name in SURE if name in kinds]
     busy, plan, at = {}, [], every
     while at < seconds:
-        name = dice.choices(names, [kinds[name].weight for name in names])[0]
+        drawn = dice.choices(names, [kinds[name].weight for name in names])[0]
+        name = sure.pop() if sure else drawn
         kind = kinds[name]
         instance = dice.randrange(shape.instances)
         args = kind.draw(dice, shape) if kind.draw else {}
@@ -153,3 +160,8 @@ def make(seed, seconds, every, shape):
             plan.append(Fault(len(plan), round(at, 1), name, length, args))
         at += dice.expovariate(1 / every)
     return plan
+
+
+def fingerprint(plan):
+    """Two plans with the same one are the same."""
+    return f"{zlib.crc32(repr(plan).encode()):08x}"

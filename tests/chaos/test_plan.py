@@ -14,6 +14,21 @@ class Plan(unittest.TestCase):
         self.assertNotEqual(first, plan.make(8, 600, 2, shape))
         self.assertGreater(len(first), 150)
 
+    def test_a_plans_fingerprint_tells_it_from_others(self):
+        shape = plan.Shape(instances=3)
+        first = plan.fingerprint(plan.make(7, 600, 2, shape))
+        self.assertEqual(first, plan.fingerprint(plan.make(7, 600, 2, shape)))
+        others = [plan.make(8, 600, 2, shape), plan.make(7, 600, 3, shape),
+                  plan.make(7, 600, 2, plan.Shape(instances=2))]
+        self.assertNotIn(first, map(plan.fingerprint, others))
+
+    def test_a_full_spool_is_in_each_plan_but_a_brief_one(self):
+        for seed in range(20):
+            kinds = [fault.kind for fault in plan.make(seed, 120, 3, plan.Shape(instances=2))]
+            self.assertIn("spool_full", kinds)
+        self.assertNotIn("spool_full", [fault.kind for fault in plan.make(
+            1, 2000, 3, plan.Shape(brief=True))])
+
     def test_every_kind_comes_and_can_be_carried_out(self):
         long = plan.make(1, 20_000, 2, plan.Shape(instances=3))
         self.assertEqual({fault.kind for fault in long}, set(plan.KINDS))

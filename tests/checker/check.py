@@ -14,6 +14,7 @@ exits 1 with every difference (of each chain the first few) if there are any.
 """
 
 import argparse
+import io
 import json
 import pathlib
 import re
@@ -81,18 +82,18 @@ def open_file(path):
 
     All of them None for a seal: it unpacks to nothing, or to blocks that aren't about records.
     """
-    with open(path, "rb") as file:
-        kind = next(blocks(path, file), (None,))[0]
+    data = unpack(path)
+    kind = next(blocks(path, data), (None,))[0]
     if kind in (None, read_mak.INDEX, read_mak.META, read_mak.END):
         return None, None, None
-    file = open(path, "rb")
-    header, records = read_mak.open_mak(file)
+    header, records = read_mak.open_mak(io.BytesIO(data))
+    return header, records, lambda: read_finish(path, data)
 
-    def closing():
-        with file:
-            yield from records
 
-    return header, closing(), lambda: read_finish(path)
+def unpack(path):
+    """The file without its container, all of it: files are small here, and read more than once."""
+    with open(path, "rb") as file:
+        return read_mak.Stream(read_mak.unpacked(file)).read(1 << 40)
 
 
 def read_close(path):
@@ -101,16 +102,15 @@ def read_close(path):
     return found and json.loads(found[0])
 
 
-def read_finish(path):
-    with open(path, "rb") as file:
-        for kind, _, payload in blocks(path, file):
-            if kind == read_mak.FINISH:
-                return struct.unpack_from(">QQ", payload)
+def read_finish(path, data):
+    for kind, _, payload in blocks(path, data):
+        if kind == read_mak.FINISH:
+            return struct.unpack_from(">QQ", payload)
     raise read_mak.MakError(f"{path.name} has no finish block")
 
 
-def blocks(path, file):
-    stream = read_mak.Stream(read_mak.unpacked(file))
+def blocks(path, data):
+    stream = read_mak.Stream(io.BytesIO(data))
     magic = stream.read(4)
     if magic not in (b"", b"MAK\2"):
         raise read_mak.MakError(f"{path.name} is no file of version 2")
