@@ -1,5 +1,8 @@
 //! Reading side: the objects of an archive, by offset or by time, wherever they lie.
 //!
+//! An [`Archive`] is opened by what a person types (see [`Location`]), and has [`Topic`]s, which have
+//! [`Partition`]s; one listing gives the [`Entries`] of a partition.
+//!
 //! An [`Object`] is opened by its tail, which tells what the object is and where its frames are.
 //! From then on only the frames that are wanted are fetched, one after the other:
 //!
@@ -31,17 +34,26 @@
 //! agree as far as they are looked at; if not, and for everything else that is wrong, there is an
 //! [`ArchiveError`] that names the object, behind all the good records.
 
+mod entries;
 mod error;
+mod location;
 mod object;
 mod owned;
 mod records;
 
 #[cfg(test)]
 pub(crate) mod shelf;
+mod target;
 #[cfg(test)]
 mod tests;
+mod topic;
 
+pub use entries::{Entries, Entry};
 pub use error::ArchiveError;
+pub use location::{Location, LocationError};
 pub use object::Object;
 pub use owned::OwnedRecord;
 pub use records::Records;
+pub(crate) use target::metadata_of;
+pub use target::open_store;
+pub use topic::{Archive, Partition, Topic};

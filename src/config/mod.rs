@@ -117,6 +117,14 @@ impl Config {
     }
 }
 
+impl ArchiveTarget {
+    /// The archive at `url`, as `[archive] url` takes it, with every other key unset; else what is
+    /// wrong with it.
+    pub fn from_url(url: &str) -> Result<Self, Vec<Finding>> {
+        validate::archive_at(url)
+    }
+}
+
 fn is_too_large(bytes: &[u8]) -> bool {
     u64::try_from(bytes.len()).is_ok_and(|len| len > LARGEST)
 }

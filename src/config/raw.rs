@@ -27,6 +27,12 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    /// A file that holds nothing but `[archive] url`.
+    pub(super) fn archive_at(url: &str) -> Self {
+        let archive = [(super::keys::ARCHIVE_URL.name.to_owned(), url.to_owned())].into();
+        Self { archive, ..Self::default() }
+    }
+
     /// The keys and texts of `section`.
     pub(super) const fn section(&self, section: Section) -> &Table {
         match section {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::OnceCell;
 
-use super::archive;
+use crate::archive;
 use crate::config::{ArchiveTarget, S3Target};
 use crate::legacy::name::{self, LegacyName};
 use crate::store::names::{Folder, Name, NameError};
@@ -40,7 +40,7 @@ impl Originals {
 
     /// The store whose names begin with `kafkatos3/`.
     pub(crate) async fn store(&self) -> Result<&dyn Store, StoreError> {
-        let store = self.store.get_or_try_init(|| archive::try_open(&self.target)).await?;
+        let store = self.store.get_or_try_init(|| archive::open_store(&self.target)).await?;
         Ok(&**store)
     }
 

@@ -23,7 +23,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("spool", &["types", "meta", "chain"]),
     ("model", &["types", "meta", "chain", "spool"]),
     ("status", &["types", "meta", "sys", "supervisor", "store", "spool"]),
-    ("archive", &["types", "meta", "mak", "codec", "store"]),
+    ("archive", &["types", "meta", "mak", "codec", "config", "store"]),
     (
         "worker",
         &[

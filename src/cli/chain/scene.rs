@@ -7,6 +7,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::{ChainCommand, Failure};
+use crate::archive;
 use crate::chain::locate::{Hints, Outcome};
 use crate::chain::{Position, Stop};
 use crate::cli::Exit;
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 use crate::store::names::ChainId;
 use crate::types::{Offset, Partition, TopicPartition};
 use crate::worker::chain_io::{ChainIo, Located};
-use crate::worker::{archive, in_full, settings};
+use crate::worker::{in_full, settings};
 
 /// How long the broker may take for an answer.
 const ASK: Duration = Duration::from_secs(15);
@@ -99,7 +100,7 @@ impl Scene {
     /// Asks everybody.
     pub(super) async fn look(command: &ChainCommand, config: &Config) -> Result<Self, Failure> {
         let spool = Spool::open(&config.main.working_directory)?;
-        let store = archive::try_open(&config.archive.target).await?;
+        let store = archive::open_store(&config.archive.target).await?;
         let io =
             ChainIo::new(store, config.consumer.on_topic_recreated == OnTopicRecreated::NewChain);
         let mut views = Vec::new();

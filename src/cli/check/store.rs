@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::report::{Area, Line};
+use crate::archive;
 use crate::cli::Exit;
 use crate::config::{ArchiveTarget, Config, S3Target, Sse};
 use crate::store::selftest::{Check, Clock, Failure, Reason, Survey, survey};
 use crate::store::{Store, StoreError};
-use crate::worker::archive;
 
 /// How long the store may take for all of it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ pub(super) fn look(config: &Config, deadline: Instant) -> Found {
     runtime.block_on(async {
         let limit = deadline.saturating_duration_since(Instant::now());
         let asked = tokio::time::timeout(limit, async {
-            let store = archive::try_open(target).await?;
+            let store = archive::open_store(target).await?;
             let survey = survey(&*store).await;
             Ok::<_, StoreError>((store, survey))
         });

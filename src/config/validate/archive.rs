@@ -18,7 +18,7 @@ pub(super) fn archive(check: &mut Checker<'_>) -> Option<Archive> {
 }
 
 /// The place that `[archive] url` or `[s3] s3_bucket_name` names: exactly one of them.
-fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
+pub(super) fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
     let (url, bucket) = (&keys::ARCHIVE_URL, &keys::S3_BUCKET_NAME);
     match (check.is_set(url), check.is_set(bucket)) {
         (true, true) => {

@@ -13,15 +13,22 @@ mod local;
 
 use std::path::PathBuf;
 
-use super::finding::Findings;
+use super::finding::{Finding, Findings};
 use super::raw::{Origins, Raw};
-use super::typed::Config;
+use super::typed::{ArchiveTarget, Config};
 use checker::Checker;
 
 /// What of the machine goes into the configuration.
 pub(super) struct Host {
     pub(super) name: Option<String>,
     pub(super) current_directory: Option<PathBuf>,
+}
+
+/// Where `url` says that an archive is, with every other key unset.
+pub(super) fn archive_at(url: &str) -> Result<ArchiveTarget, Vec<Finding>> {
+    let (raw, origins, mut findings) = (Raw::archive_at(url), Origins::new(), Findings::default());
+    let target = archive::target(&mut Checker::new(&raw, &origins, &mut findings));
+    target.ok_or(findings.problems)
 }
 
 /// The typed configuration, unless there are problems, which go to `findings`.

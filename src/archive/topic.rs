@@ -1,0 +1,193 @@
+//! An open archive: its topics and partitions.
+//!
+//! Nothing here changes anything; a directory is not created by looking for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::{ArchiveError, Entries, Location, LocationError, open_store};
+use crate::config::ArchiveTarget;
+use crate::store::Store;
+use crate::store::names::{ChainId, ChainName, Folder, parse_chain};
+use crate::types::{Partition as Number, TopicName};
+
+/// An archive that can be read.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    store: Arc<dyn Store>,
+}
+
+impl Archive {
+    /// Opens the archive at `text`: a URL, a directory, or a configuration file (see
+    /// [`Location::parse`]).
+    pub async fn open(text: &str) -> Result<Self, ArchiveError> {
+        Self::at(&Location::parse(text)?).await
+    }
+
+    /// Opens the archive at `location`. An object store is not asked anything yet.
+    pub async fn at(location: &Location) -> Result<Self, ArchiveError> {
+        if let ArchiveTarget::Dir { path } = location.target()
+            && !path.is_dir()
+        {
+            return Err(LocationError::Missing { path: path.clone() }.into());
+        }
+        Ok(Self { store: open_store(location.target()).await? })
+    }
+
+    /// The archive in a store that is open.
+    #[must_use]
+    pub const fn of_store(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.store.url()
+    }
+
+    /// The store that keeps it.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// All its topics, in the order of their names: one listing of folders. A folder that is named
+    /// like a topic is taken for one; whether it has partitions is not looked at.
+    pub async fn topics(&self) -> Result<Vec<Topic>, ArchiveError> {
+        let mut found = BTreeMap::<TopicName, BTreeSet<u32>>::new();
+        for folder in self.store.folders(&Folder::root()).await? {
+            if let Some(chain) = ChainName::parse(folder.last()) {
+                found.entry(chain.topic().clone()).or_default().insert(chain.generation());
+            }
+        }
+        let topic = |(name, generations)| Topic { archive: self.clone(), name, generations };
+        Ok(found.into_iter().map(topic).collect())
+    }
+
+    /// The topic `name`. `orders` means, for each partition, the chain of the highest generation
+    /// that it has; `orders@2` the chains of that generation, and `orders@1` those of the first.
+    pub async fn topic(&self, name: &str) -> Result<Topic, ArchiveError> {
+        let topics = self.topics().await?;
+        let (bare, generation) = match name.split_once('@') {
+            Some((bare, number)) => (bare, Some(number.parse::<u32>().ok())),
+            None => (name, None),
+        };
+        let found = topics.iter().find(|topic| topic.name.as_str() == bare).cloned();
+        let found = match (found, generation) {
+            (Some(topic), None) => Some(topic),
+            (Some(topic), Some(Some(only))) if topic.generations.contains(&only) => {
+                Some(Topic { generations: [only].into(), ..topic })
+            }
+            _ => None,
+        };
+        found.ok_or_else(|| self.no_topic(name, &topics))
+    }
+
+    fn no_topic(&self, name: &str, topics: &[Topic]) -> ArchiveError {
+        let names = topics.iter().flat_map(Topic::chains).map(|chain| chain.to_string());
+        let scored = names.map(|other| (strsim::jaro_winkler(name, &other), other));
+        let nearest = scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name);
+        ArchiveError::NoTopic {
+            archive: self.url().to_owned(),
+            topic: name.to_owned(),
+            nearest,
+            count: topics.len(),
+        }
+    }
+}
+
+/// A topic of an archive: its chains of one or all generations.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    archive: Archive,
+    name: TopicName,
+    /// Those that are there, or the one that was asked for; never empty.
+    generations: BTreeSet<u32>,
+}
+
+impl Topic {
+    /// Its name in Kafka.
+    #[must_use]
+    pub const fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// The generations that it has, or the one that was asked for, as names: `orders`, `orders@2`.
+    pub fn chains(&self) -> impl Iterator<Item = ChainName> {
+        self.generations.iter().map(|number| ChainName::new(self.name.clone(), *number))
+    }
+
+    /// Its partitions in their order, each with the chain of its highest generation: a listing of
+    /// folders for each generation. Not one of them, where no folder is named like a partition.
+    pub async fn partitions(&self) -> Result<Vec<Partition>, ArchiveError> {
+        let mut found = BTreeMap::<Number, ChainId>::new();
+        for name in self.chains() {
+            for folder in self.archive.store.folders(&name.folder()).await? {
+                if let Some(chain) = parse_chain(folder.as_str()) {
+                    found.insert(chain.partition(), chain);
+                }
+            }
+        }
+        let archive = || self.archive.clone();
+        Ok(found.into_values().map(|chain| Partition { archive: archive(), chain }).collect())
+    }
+
+    /// The partition `number`.
+    pub async fn partition(&self, number: Number) -> Result<Partition, ArchiveError> {
+        let all = self.partitions().await?;
+        let found = all.iter().find(|partition| partition.number() == number).cloned();
+        found.ok_or_else(|| ArchiveError::NoPartition {
+            archive: self.archive.url().to_owned(),
+            topic: self.name.to_string(),
+            partition: number,
+            there: all.iter().map(Partition::number).collect(),
+        })
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+/// One partition of an archive: a chain of files.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    archive: Archive,
+    chain: ChainId,
+}
+
+impl Partition {
+    /// The archive that it is of.
+    #[must_use]
+    pub const fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// Which chain it is.
+    #[must_use]
+    pub const fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(&self) -> Number {
+        self.chain.partition()
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.archive.url(), self.chain)
+    }
+
+    /// What lies in its folder: one listing.
+    pub async fn entries(&self) -> Result<Entries, ArchiveError> {
+        let listing = self.archive.store.list(&self.chain.folder(), None).await?;
+        Ok(Entries::of_listing(&self.chain, listing))
+    }
+}
