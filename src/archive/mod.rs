@@ -34,6 +34,7 @@
 //! agree as far as they are looked at; if not, and for everything else that is wrong, there is an
 //! [`ArchiveError`] that names the object, behind all the good records.
 
+mod batch;
 mod entries;
 mod error;
 mod location;

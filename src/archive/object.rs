@@ -1,7 +1,10 @@
 //! One object of an archive, opened by its tail.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::batch::File;
 use super::{ArchiveError, OwnedRecord, Records};
 use crate::codec::{CodecError, Index, Step, Tail, TailRead};
 use crate::meta::{FileMeta, ObjectMeta};
@@ -15,11 +18,7 @@ use crate::types::{Offset, Suffix};
 #[derive(Debug)]
 pub struct Object<'s> {
     store: &'s dyn Store,
-    name: Name,
-    suffix: Suffix,
-    size: u64,
-    tail: Tail,
-    meta: ObjectMeta,
+    pub(super) inner: Arc<File>,
     /// What the first request brought: the end of the object.
     pub(super) end: Bytes,
     /// Whether the tail took a second request.
@@ -70,62 +69,59 @@ impl<'s> Object<'s> {
         };
         let meta = ObjectMeta::from_map(&tail.meta)
             .map_err(|source| ArchiveError::Meta { object: url(store, name), source })?;
-        let object =
-            Self { store, name: name.clone(), suffix, size, tail: *tail, meta, end, long_tail };
-        object.agrees_with_its_name()?;
-        object.agrees_with_its_index()?;
-        Ok(object)
+        let (name, url) = (name.clone(), url(store, name));
+        let inner = File { name, url, suffix, size, tail: *tail, meta };
+        agrees_with_its_name(&inner)?;
+        agrees_with_its_index(&inner)?;
+        Ok(Self { store, inner: Arc::new(inner), end, long_tail })
     }
 
     /// What it says of itself.
     #[must_use]
-    pub const fn meta(&self) -> &ObjectMeta {
-        &self.meta
+    pub fn meta(&self) -> &ObjectMeta {
+        &self.inner.meta
     }
 
     /// What it says of itself, if it is a data file and no seal.
     #[must_use]
-    pub const fn file(&self) -> Option<&FileMeta> {
-        match &self.meta {
-            ObjectMeta::File(file) => Some(file),
-            ObjectMeta::Seal(_) | ObjectMeta::Close(_) => None,
-        }
+    pub fn file(&self) -> Option<&FileMeta> {
+        self.inner.file()
     }
 
     /// Where its frames are.
     #[must_use]
-    pub const fn index(&self) -> &Index {
-        &self.tail.index
+    pub fn index(&self) -> &Index {
+        &self.inner.tail.index
     }
 
     /// All that its tail says; the metadata is the text map that [`meta`](Self::meta) was read of.
     #[must_use]
-    pub const fn tail(&self) -> &Tail {
-        &self.tail
+    pub fn tail(&self) -> &Tail {
+        &self.inner.tail
     }
 
     /// How it is packed.
     #[must_use]
-    pub const fn suffix(&self) -> Suffix {
-        self.suffix
+    pub fn suffix(&self) -> Suffix {
+        self.inner.suffix
     }
 
     /// Its length in bytes.
     #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
+    pub fn size(&self) -> u64 {
+        self.inner.size
     }
 
     /// Its name under the store's prefix.
     #[must_use]
-    pub const fn name(&self) -> &Name {
-        &self.name
+    pub fn name(&self) -> &Name {
+        &self.inner.name
     }
 
     /// Where it is, for people.
     #[must_use]
     pub fn url(&self) -> String {
-        url(self.store, &self.name)
+        self.inner.url.clone()
     }
 
     /// All its records.
@@ -169,49 +165,45 @@ impl<'s> Object<'s> {
 
     /// Fetches `range`.
     pub(super) async fn fetch(&self, range: std::ops::Range<u64>) -> Result<Bytes, ArchiveError> {
-        Ok(self.store.get_range(&self.name, range).await?)
+        Ok(self.store.get_range(self.name(), range).await?)
     }
+}
 
-    pub(super) fn disagree(&self, what: impl Into<String>) -> ArchiveError {
-        ArchiveError::Disagree { object: self.url(), what: what.into() }
+fn agrees_with_its_name(object: &File) -> Result<(), ArchiveError> {
+    let (suffix, start) = match &object.meta {
+        ObjectMeta::File(file) => (file.suffix, file.range.start()),
+        ObjectMeta::Seal(seal) => (seal.suffix, seal.at),
+        ObjectMeta::Close(close) => (close.suffix, close.at),
+    };
+    if suffix != object.suffix {
+        return Err(object.disagree(format!("its metadata says that it is a \"{suffix}\"")));
     }
+    let Parsed::Object { chain, start: named, .. } = parse(&object.name) else { return Ok(()) };
+    let says = object.meta.identity().topic_partition();
+    if *chain.name().topic() != says.topic || chain.partition() != says.partition {
+        return Err(object.disagree(format!("its metadata says that it is of {says}")));
+    }
+    if named != start {
+        return Err(object.disagree(format!("its metadata says that it starts at {start}")));
+    }
+    Ok(())
+}
 
-    fn agrees_with_its_name(&self) -> Result<(), ArchiveError> {
-        let (suffix, start) = match &self.meta {
-            ObjectMeta::File(file) => (file.suffix, file.range.start()),
-            ObjectMeta::Seal(seal) => (seal.suffix, seal.at),
-            ObjectMeta::Close(close) => (close.suffix, close.at),
-        };
-        if suffix != self.suffix {
-            return Err(self.disagree(format!("its metadata says that it is a \"{suffix}\"")));
-        }
-        let Parsed::Object { chain, start: named, .. } = parse(&self.name) else { return Ok(()) };
-        let says = self.meta.identity().topic_partition();
-        if *chain.name().topic() != says.topic || chain.partition() != says.partition {
-            return Err(self.disagree(format!("its metadata says that it is of {says}")));
-        }
-        if named != start {
-            return Err(self.disagree(format!("its metadata says that it starts at {start}")));
-        }
-        Ok(())
+fn agrees_with_its_index(object: &File) -> Result<(), ArchiveError> {
+    let Some(file) = object.file() else { return Ok(()) };
+    let frames = object.tail.index.frames();
+    let records: u64 = frames.iter().map(|frame| u64::from(frame.info.records)).sum();
+    if records != file.records {
+        let what = format!("its index has {records} records, its metadata {}", file.records);
+        return Err(object.disagree(what));
     }
-
-    fn agrees_with_its_index(&self) -> Result<(), ArchiveError> {
-        let Some(file) = self.file() else { return Ok(()) };
-        let frames = self.tail.index.frames();
-        let records: u64 = frames.iter().map(|frame| u64::from(frame.info.records)).sum();
-        if records != file.records {
-            let what = format!("its index has {records} records, its metadata {}", file.records);
-            return Err(self.disagree(what));
-        }
-        // First offsets rise, so those of the first and the last frame tell of all.
-        let outside = [frames.first(), frames.last()].into_iter().flatten();
-        let mut outside = outside.filter(|frame| !file.range.contains(frame.info.first));
-        outside.next().map_or(Ok(()), |frame| {
-            let first = frame.info.first;
-            Err(self.disagree(format!("its index has offset {first} outside of {}", file.range)))
-        })
-    }
+    // First offsets rise, so those of the first and the last frame tell of all.
+    let outside = [frames.first(), frames.last()].into_iter().flatten();
+    let mut outside = outside.filter(|frame| !file.range.contains(frame.info.first));
+    outside.next().map_or(Ok(()), |frame| {
+        let first = frame.info.first;
+        Err(object.disagree(format!("its index has offset {first} outside of {}", file.range)))
+    })
 }
 
 fn url(store: &dyn Store, name: &Name) -> String {

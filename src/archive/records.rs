@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::batch::Batch;
 use super::{ArchiveError, Object, OwnedRecord};
 use crate::codec::{CodecError, Frame, FrameCodec};
-use crate::mak::{Header, MakError, Piece, Place, Record};
+use crate::mak::Record;
 use crate::types::Offset;
 
 /// An object's records from some place on, in offset order.
@@ -29,7 +30,7 @@ pub struct Records<'o> {
     /// How many frames to fetch at least, where there are so many.
     at_least: usize,
     fetched: Fetched,
-    current: Option<Current>,
+    current: Option<Batch>,
     spare: Vec<u8>,
     passed_over: u64,
     done: bool,
@@ -62,15 +63,6 @@ impl Fetched {
         let place = |at: u64| usize::try_from(at.checked_sub(self.at)?).ok();
         self.bytes.get(place(range.start)?..place(range.end)?)
     }
-}
-
-/// The frame that is being read.
-#[derive(Debug)]
-struct Current {
-    piece: Piece,
-    says: Frame,
-    /// Where the offsets that it covers end.
-    covers_to: Offset,
 }
 
 impl fmt::Debug for Records<'_> {
@@ -182,15 +174,14 @@ impl<'o> Records<'o> {
     fn has_record(&mut self) -> Result<bool, ArchiveError> {
         let Some(current) = &mut self.current else { return Ok(false) };
         let found = match self.seek {
-            None => current.piece.has_more(),
-            Some(seek) => current.piece.skip_while(|record| seek.passes_over(record)),
+            None => current.has_more()?,
+            Some(seek) => current.skip_while(|record| seek.passes_over(record))?,
         };
-        let found = found.map_err(|source| unreadable(self.object, source))?;
         match self.seek {
             Some(_) if found => self.seek = None,
             Some(Seek::Time(millis)) => {
                 let what = format!("its index has time {millis} in a frame that does not reach it");
-                return Err(self.object.disagree(what));
+                return Err(current.file().disagree(what));
             }
             _ => {}
         }
@@ -198,60 +189,36 @@ impl<'o> Records<'o> {
     }
 
     fn take(&mut self) -> Result<Option<Record<'_>>, ArchiveError> {
-        let Self { object, current, end, done, .. } = self;
-        let Some(Current { piece, covers_to, .. }) = current else { return Ok(None) };
-        match piece.next_record() {
-            Ok(Some(record)) if record.offset >= *covers_to => {
+        let Self { current, end, done, .. } = self;
+        match current.as_mut().map(Batch::next_record).transpose() {
+            Ok(Some(Some(record))) if record.offset < *end => Ok(Some(record)),
+            other => {
                 *done = true;
-                let what = format!("offset {} is not in the frame of its index", record.offset);
-                Err(object.disagree(what))
-            }
-            Ok(Some(record)) if record.offset < *end => Ok(Some(record)),
-            Ok(_) => {
-                *done = true;
-                Ok(None)
-            }
-            Err(source) => {
-                *done = true;
-                Err(unreadable(object, source))
+                other.map(|_| None)
             }
         }
     }
 
     /// Leaves a frame that was read to its end, if it held what the index says.
     fn close_frame(&mut self) -> Result<(), ArchiveError> {
-        let Some(Current { piece, says, .. }) = self.current.take() else { return Ok(()) };
-        let (found, said) = (piece.records(), says.info.records);
-        if found != u64::from(said) {
-            let what = format!("a frame holds {found} records, but {said} in its index");
-            return Err(self.object.disagree(what));
-        }
-        self.passed_over += piece.passed_over();
-        self.spare = piece.into_bytes();
+        let Some(batch) = self.current.take() else { return Ok(()) };
+        let read = batch.close()?;
+        self.passed_over += read.passed_over;
+        self.spare = read.bytes;
         Ok(())
     }
 
     async fn open_frame(&mut self, index: usize) -> Result<(), ArchiveError> {
-        let frames = self.object.index().frames();
-        let (Some(frame), Some(file)) = (frames.get(index), self.object.file()) else {
-            return Ok(());
-        };
+        let Some(frame) = self.object.index().frames().get(index) else { return Ok(()) };
         self.fetch_frame(index, frame).await?;
-        let mut raw = std::mem::take(&mut self.spare);
-        self.unpack(frame, &mut raw)?;
-        let place = match index {
-            0 => Place::Beginning { version: file.mak },
-            _ => Place::Behind {
-                version: file.mak,
-                position: self.position,
-                first: frame.info.first,
-            },
-        };
+        let packed = self.fetched.get(&frame.range()).ok_or_else(|| {
+            let source = CodecError::Corrupt("a frame");
+            ArchiveError::Container { object: self.object.url(), source }
+        })?;
+        let raw = std::mem::take(&mut self.spare);
+        let file = &self.object.inner;
+        self.current = Some(file.unpack(index, self.position, packed, &mut self.codec, raw)?);
         self.position = self.position.saturating_add(frame.raw_len.into());
-        let piece = Piece::open(raw, place).map_err(|source| unreadable(self.object, source))?;
-        piece.header().map_or(Ok(()), |header| self.check_header(header))?;
-        let covers_to = frames.get(index + 1).map_or(file.range.next(), |next| next.info.first);
-        self.current = Some(Current { piece, says: *frame, covers_to });
         Ok(())
     }
 
@@ -276,30 +243,4 @@ impl<'o> Records<'o> {
         self.fetched.bytes = self.object.fetch(range).await?;
         Ok(())
     }
-
-    fn unpack(&mut self, frame: &Frame, raw: &mut Vec<u8>) -> Result<(), ArchiveError> {
-        let damaged = |source| ArchiveError::Container { object: self.object.url(), source };
-        let corrupt = || damaged(CodecError::Corrupt("a frame"));
-        let packed = self.fetched.get(&frame.range()).ok_or_else(corrupt)?;
-        let limit = usize::try_from(frame.raw_len).map_err(|_| corrupt())?;
-        self.codec.decompress(packed, limit, raw).map_err(damaged)?;
-        if raw.len() == limit { Ok(()) } else { Err(corrupt()) }
-    }
-
-    fn check_header(&self, header: &Header) -> Result<(), ArchiveError> {
-        let Some(file) = self.object.file() else { return Ok(()) };
-        let agrees = *header.topic() == file.identity.topic
-            && header.partition() == file.identity.partition
-            && header.start() == file.range.start();
-        if agrees {
-            return Ok(());
-        }
-        let (topic, partition) = (header.topic(), header.partition());
-        let what = format!("its header is of {topic}-{partition} from {}", header.start());
-        Err(self.object.disagree(what))
-    }
-}
-
-fn unreadable(object: &Object<'_>, source: MakError) -> ArchiveError {
-    ArchiveError::Records { object: object.url(), source }
 }
