@@ -111,7 +111,7 @@ KINDS = {
     # Until a spool is full and its consumers have paused, and some seconds beyond that.
     "spool_full": Kind(1, (40, 60), "store", slow=True),
 }
-# Each plan begins with these, where they are usable.
+# Each plan has these, where they are usable: soon after its first quarter.
 SURE = ["spool_full"]
 
 
@@ -145,8 +145,9 @@ def make(seed, seconds, every, shape):
     sure = [name for name in SURE if name in kinds]
     busy, plan, at = {}, [], every
     while at < seconds:
-        drawn = dice.choices(names, [kinds[name].weight for name in names])[0]
-        name = sure.pop() if sure else drawn
+        name = dice.choices(names, [kinds[name].weight for name in names])[0]
+        if sure and at >= seconds / 4 and busy.get(kinds[sure[-1]].claims, 0) <= at:
+            name = sure.pop()
         kind = kinds[name]
         instance = dice.randrange(shape.instances)
         args = kind.draw(dice, shape) if kind.draw else {}
