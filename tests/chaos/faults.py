@@ -262,19 +262,37 @@ def store(world, fault):
 
 
 def spool_full(world, fault):
-    """The store is away until some spool is full, and then for a while."""
-    before = world.pauses()["spool"]
-    world.store_proxy.set("503", 1.0)
+    """Nothing is packed until the spool is full, and then for a while; whoever shares the spool
+    packs for the others, so it sleeps as well."""
+    instance = instance_of(world, fault)
+    mates = [other for other in world.instances if other.spool is instance.spool]
+    before, asleep = sum(mate.pauses()["spool"] for mate in mates), []
+    until = time.monotonic() + fault.seconds
     try:
-        until = time.monotonic() + fault.seconds
-        while world.pauses()["spool"] == before:
+        while sum(mate.pauses()["spool"] for mate in mates) == before:
             if time.monotonic() > until or world.over.is_set():
-                raise NotNow("no spool was full in time")
+                raise NotNow("the spool was not full in time")
+            # One that was started meanwhile is found, too.
+            asleep = [pid for mate in mates for pid in mate.processes("compressor")]
+            for pid in asleep:
+                servers.send(pid, signal.SIGSTOP)
             world.rest(0.5)
         world.note(fault, "consumers pause")
         world.rest(5)
     finally:
+        for pid in asleep:
+            servers.wake(pid)
+
+
+def outage(world, fault):
+    """Long enough to fill spools."""
+    before = world.pauses()["spool"]
+    world.store_proxy.set("503", 1.0)
+    try:
+        world.rest(fault.seconds)
+    finally:
         world.store_proxy.set(None)
+    world.note(fault, f"{world.pauses()['spool'] - before} pauses")
 
 
 def act(kind):

@@ -108,10 +108,11 @@ KINDS = {
     "store_truncate": store(2),
     "store_slow": store(1),
     "store_late": store(2),
-    # Until a spool is full and its consumers have paused, and some seconds beyond that.
-    "spool_full": Kind(1, (40, 60), "store", slow=True),
+    "outage": Kind(1, (30, 60), "store", slow=True),
+    # Until the instance's consumers have paused, and some seconds beyond that.
+    "spool_full": Kind(1.5, (20, 30), "instance", slow=True),
 }
-# Each plan has these, where they are usable: soon after its first quarter.
+# Each plan has these, where they are usable: by the end of its first quarter or soon after.
 SURE = ["spool_full"]
 
 
@@ -146,8 +147,8 @@ def make(seed, seconds, every, shape):
     busy, plan, at = {}, [], every
     while at < seconds:
         name = dice.choices(names, [kinds[name].weight for name in names])[0]
-        if sure and at >= seconds / 4 and busy.get(kinds[sure[-1]].claims, 0) <= at:
-            name = sure.pop()
+        if sure and at >= seconds / 4:
+            name = sure[0]
         kind = kinds[name]
         instance = dice.randrange(shape.instances)
         args = kind.draw(dice, shape) if kind.draw else {}
@@ -159,6 +160,7 @@ def make(seed, seconds, every, shape):
             rest = 8 if kind.claims == "brokers" else 1
             busy.update(dict.fromkeys(mine, at + length + rest))
             plan.append(Fault(len(plan), round(at, 1), name, length, args))
+            sure = [other for other in sure if other != name]
         at += dice.expovariate(1 / every)
     return plan
 

@@ -25,7 +25,7 @@ class Plan(unittest.TestCase):
     def test_a_full_spool_is_in_each_plan_but_a_brief_one(self):
         for seed in range(20):
             made = plan.make(seed, 300, 3, plan.Shape(instances=2))
-            self.assertIn("spool_full", [fault.kind for fault in made if fault.at >= 75])
+            self.assertIn("spool_full", [fault.kind for fault in made])
         self.assertNotIn("spool_full", [fault.kind for fault in plan.make(
             1, 2000, 3, plan.Shape(brief=True))])
 
