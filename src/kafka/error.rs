@@ -26,6 +26,12 @@ impl Code {
     pub const TIMED_OUT: Self = Self(-185);
     /// Nobody leads the partition now.
     pub const LEADER_NOT_AVAILABLE: Self = Self(5);
+    /// The group's coordinator reads its state from the log.
+    pub const COORDINATOR_LOAD_IN_PROGRESS: Self = Self(14);
+    /// The group has no coordinator now.
+    pub const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
+    /// The group has another coordinator now.
+    pub const NOT_COORDINATOR: Self = Self(16);
     /// Wrong state for the call.
     pub const STATE: Self = Self(-172);
     /// The login was refused.
@@ -62,6 +68,19 @@ impl Code {
     pub const NO_SUCH_GROUP: Self = Self(69);
     /// The topic's id is unknown to the broker: it was deleted or created again.
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
+}
+
+impl Code {
+    /// Whether there is no coordinator for a moment: after a broker's end, or while a new cluster
+    /// makes itself its first groups.
+    pub const fn is_coordinator_away(self) -> bool {
+        matches!(
+            self,
+            Self::COORDINATOR_LOAD_IN_PROGRESS
+                | Self::COORDINATOR_NOT_AVAILABLE
+                | Self::NOT_COORDINATOR
+        )
+    }
 }
 
 impl fmt::Display for Code {

@@ -37,6 +37,7 @@ faults! {
     BROKERS: event = "brokers_down", "brokers answer again";
     CLIENT: event = "client_error", "the Kafka client works again";
     COMMIT: event = "commit_failed", "committed again";
+    JOIN: event = "join_waits", "the group has answered";
     FIND: event = "find_failed", "positions are found again";
     LIBRDKAFKA: event = "librdkafka", "librdkafka has no complaints";
     PACK: event = "pack_failed", "packed again";

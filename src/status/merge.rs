@@ -30,6 +30,8 @@ pub struct Remote {
     pub ends: Vec<(TopicPartition, Offset)>,
     /// What could not be asked, and why.
     pub notes: Vec<String>,
+    /// The archive was asked which chains it has, and did not say.
+    pub archive_unread: bool,
 }
 
 /// The end of a chain, as the archive has it.

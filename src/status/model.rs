@@ -138,6 +138,8 @@ pub struct ConsumerStatus {
     pub records_per_second: u64,
     /// Bytes a second, the same.
     pub bytes_per_second: u64,
+    /// Since when the group has given out no partitions, if that lasts longer than it should.
+    pub joining_since_ms: Option<u64>,
     /// The broker does not tell where partitions end.
     pub broker_trouble: Option<Trouble>,
     /// Where partitions go on can't be found.

@@ -158,6 +158,11 @@ fn of_worker(worker: &WorkerStatus, report: &Report) -> Vec<Problem> {
             let since = consumer.partitions.iter().map(|partition| partition.since_ms).max();
             problem(ProblemKind::Paused, paused(why, report), since)
         }));
+        problems.extend(consumer.joining_since_ms.map(|since| {
+            let what = "the group has given it no partitions yet, and it reads nothing; members \
+                        that died keep theirs until session.timeout.ms is over";
+            problem(ProblemKind::Joining, what.to_owned(), Some(since))
+        }));
         problems.extend(trouble(ProblemKind::Finding, &consumer.finding_trouble));
         problems.extend(trouble(ProblemKind::Broker, &consumer.broker_trouble));
     }
@@ -171,10 +176,13 @@ fn paused(why: Paused, report: &Report) -> String {
     let spool = report.spool.clone().unwrap_or_default();
     let used = human::bytes(spool.bytes);
     match why {
-        Paused::SpoolFull => format!(
-            "the spool is full ({used}): nothing is fetched until files have gone up; Kafka keeps \
-             the data as long as its retention lets it"
-        ),
+        Paused::SpoolFull => {
+            let stop_at = spool.stop_at_bytes.map(human::bytes).unwrap_or_default();
+            format!(
+                "the spool is full ({used}; fetching stops at {stop_at}): nothing is fetched until \
+                 files have gone up; Kafka keeps the data as long as its retention lets it"
+            )
+        }
         Paused::DiskFull => format!(
             "the disk is nearly full ({} free, {used} in the spool): nothing is fetched until \
              there is room",

@@ -75,6 +75,8 @@ pub enum ProblemKind {
     PartitionStopped,
     /// Spool or disk are full, so nothing is fetched.
     Paused,
+    /// The group has given out no partitions for a while.
+    Joining,
     /// Where partitions go on can't be found: broker or store don't answer.
     Finding,
     /// Files don't go up.

@@ -110,4 +110,10 @@ fn running_then_stopped_then_killed_then_nothing_but_the_archive() {
     let (code, text) = status(&spool, &[]);
     assert!(code == Some(66) && text.contains("no working directory"), "{text}");
     assert_eq!(status(&config, &["--offline"]).0, Some(69));
+
+    // The broker still tells of partitions, but nobody of what is archived.
+    site.set("s3", "s3_secret_key", "no");
+    let (code, text) = status(&site.write_config(), &[]);
+    assert!(code == Some(69) && text.contains("the archive can't be read"), "{text}");
+    assert!(text.contains("SignatureDoesNotMatch"), "{text}");
 }

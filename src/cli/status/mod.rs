@@ -141,7 +141,7 @@ impl Scene {
             }
             report = merge(self.known(), local.as_ref(), &remote);
         }
-        self.refuse_nothing(local.as_ref(), &report)?;
+        self.refuse_nothing(local.as_ref(), &remote, &report)?;
         Ok(report)
     }
 
@@ -160,7 +160,18 @@ impl Scene {
     }
 
     /// Where nothing at all was found, that is the answer.
-    fn refuse_nothing(&self, local: Option<&Local>, report: &Report) -> Result<(), Stop> {
+    fn refuse_nothing(
+        &self,
+        local: Option<&Local>,
+        remote: &Remote,
+        report: &Report,
+    ) -> Result<(), Stop> {
+        // The broker may have told of partitions; what is archived of them, nobody has.
+        if local.is_none() && remote.archive_unread {
+            let text = "error: there is no working directory, and the archive can't be read, so \
+                        nothing is known of what is archived\n";
+            return Err((Exit::Unavailable, text.to_owned() + &notes(report)));
+        }
         if !report.partitions.is_empty() {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
+use crate::archive;
 use crate::config::{ArchiveTarget, Config};
 use crate::kafka::{Admin, Spec};
 use crate::meta::{FileMeta, ObjectMeta};
@@ -17,7 +18,7 @@ use crate::status::{ChainEnd, Local, Remote, archived};
 use crate::store::names::{self, ChainId, ChainName, Folder, Parsed};
 use crate::store::{Listed, Store, StoreError};
 use crate::types::{Partition, TopicName, TopicPartition};
-use crate::worker::{archive, settings};
+use crate::worker::{in_full, settings};
 
 /// How long the broker may take for each answer.
 const BROKER: Duration = Duration::from_secs(4);
@@ -124,39 +125,47 @@ impl Wanted<'_> {
 fn ask_archive(config: &Config, wanted: Wanted<'_>, remote: &mut Remote) {
     let target = &config.archive.target;
     let away = |why: &str| format!("the archive {target} can't be read: {why}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let looked = match runtime {
+        Ok(runtime) => runtime.block_on(look_at_archive(target, wanted, remote)),
+        Err(error) => Err(error.to_string()),
+    };
+    match looked {
+        Ok(notes) => remote.notes.extend(notes.iter().map(|note| away(note))),
+        Err(why) => {
+            remote.archive_unread = true;
+            remote.notes.push(away(&why));
+        }
+    }
+}
+
+/// What was not to be had of an archive that could be read, or why it could not.
+async fn look_at_archive(
+    target: &ArchiveTarget,
+    wanted: Wanted<'_>,
+    remote: &mut Remote,
+) -> Result<Vec<String>, String> {
     // Opening a directory makes it, if only that is missing.
     if let ArchiveTarget::Dir { path } = target
         && !path.is_dir()
     {
-        remote.notes.push(away("no such directory"));
-        return;
+        return Err("no such directory".to_owned());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else {
-        remote.notes.push(away("no runtime"));
-        return;
-    };
-    runtime.block_on(async {
-        let Ok(store) = archive::open(target).await else {
-            remote.notes.push(away("see above"));
-            return;
-        };
-        let found = tokio::time::timeout(STORE, store.folders(&Folder::root())).await;
-        let topics = match found {
-            Ok(Ok(topics)) => topics,
-            Ok(Err(error)) => return remote.notes.push(away(&error.to_string())),
-            Err(_) => {
-                let seconds = STORE.as_secs();
-                return remote.notes.push(away(&format!("no answer within {seconds} s")));
-            }
-        };
-        let mut notes = Vec::new();
-        let look = chains(&*store, &topics, wanted, &mut remote.chains, &mut notes);
-        if tokio::time::timeout(CHAINS, look).await.is_err() {
-            notes.push(format!("no more than {} s were taken for the chains", CHAINS.as_secs()));
-        }
-        remote.notes.extend(notes.iter().map(|note| away(note)));
-    });
+    let store = archive::open_store(target).await.map_err(|error| in_full(&error))?;
+    let topics = tokio::time::timeout(STORE, store.folders(&Folder::root()))
+        .await
+        .map_err(|_| format!("no answer within {} s", STORE.as_secs()))?
+        .map_err(|error| in_full(&error))?;
+    let mut notes = Vec::new();
+    let look = chains(&*store, &topics, wanted, &mut remote.chains, &mut notes);
+    if tokio::time::timeout(CHAINS, look).await.is_err() {
+        notes.push(format!("no more than {} s were taken for the chains", CHAINS.as_secs()));
+    }
+    // If not one could be looked at, nothing of it is known.
+    match notes.last() {
+        Some(why) if remote.chains.is_empty() => Err(why.clone()),
+        _ => Ok(notes),
+    }
 }
 
 /// The latest chain of each partition, into `ends` as they are found.

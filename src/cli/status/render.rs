@@ -144,6 +144,7 @@ const fn kind_word(problem: &Problem) -> &'static str {
         Kind::WorkerGone => "GONE",
         Kind::PartitionStopped => "STOPPED",
         Kind::Paused => "PAUSED",
+        Kind::Joining => "WAITING",
         Kind::Finding => "SEARCHING",
         Kind::Upload => "NOT UPLOADED",
         Kind::Packing => "NOT PACKED",

@@ -157,7 +157,8 @@ fn what_archive_and_broker_say_is_enough() {
         last: None,
     };
     let ends = vec![(tp(), at(45))];
-    let remote = Remote { chains: vec![chain], ends, notes: vec!["n".to_owned()] };
+    let notes = vec!["n".to_owned()];
+    let remote = Remote { chains: vec![chain], ends, notes, ..Remote::default() };
     let report = merge(known(), None, &remote);
     let partition = one(&report);
     assert_eq!(partition.state, Doing::Archived);
@@ -169,4 +170,30 @@ fn what_archive_and_broker_say_is_enough() {
         merge(known, None, &remote).partitions.len()
     };
     assert_eq!([only("t"), only("t-3"), only("t-30"), only("x")], [1, 1, 0, 0]);
+}
+
+#[test]
+fn a_consumer_that_waits_for_the_group_or_for_room_is_a_problem_while_it_lives() {
+    let look = |consumer: serde_json::Value, alive| {
+        let status = serde_json::json!({
+            "instance": "a", "role": "consumer", "pid": 7, "host": "h", "phase": "working",
+            "written_ms": NOW, "consumer": consumer,
+        });
+        let worker: WorkerStatus = serde_json::from_value(status).unwrap();
+        let local = Local { workers: vec![(worker, alive)], ..Local::default() };
+        let report = merge(known(), Some(&local), &Remote::default());
+        let problems = report.problems.iter().map(|one| (one.kind, one.since_ms, one.what.clone()));
+        (report.well, problems.collect::<Vec<_>>())
+    };
+    let joining = serde_json::json!({"joining_since_ms": NOW - 41_000});
+    let (well, problems) = look(joining.clone(), true);
+    let [(Kind::Joining, Some(since), what)] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(!well && *since == NOW - 41_000 && what.contains("session.timeout.ms"), "{what}");
+    assert_eq!(look(joining, false), (true, vec![]));
+    assert_eq!(look(serde_json::json!({"joining_since_ms": null}), true), (true, vec![]));
+
+    let full = serde_json::json!({"paused": "spool_full", "spool_stop_at_bytes": 20 << 20});
+    let (well, problems) = look(full, true);
+    let [(Kind::Paused, _, what)] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(!well && what.contains("fetching stops at 20.0 MiB"), "{what}");
 }

@@ -7,6 +7,7 @@
 //! | `finder`, `genesis` | where a partition is to be read from; a thread of its own |
 //! | `activate` | from the finder's answer to a partition that is being read |
 //! | `owned`, `sink` | one partition, and its file in progress |
+//! | `joining` | waiting for the group |
 //! | `announce` | assignments, in a few lines of the log |
 //! | `batch` | records and partition events as they come: the hot path |
 //! | `room` | what happens while the spool is full |
@@ -24,6 +25,7 @@ mod batch;
 mod ends;
 mod finder;
 mod genesis;
+mod joining;
 mod news;
 mod owned;
 mod reload;
@@ -56,8 +58,9 @@ use crate::types::{TopicName, TopicPartition};
 
 use announce::Assigned;
 use finder::{Reply, Request};
+use joining::Joining;
 use owned::{Active, State};
-use room::Relief;
+use room::{Pauses, Relief};
 use targets::Targets;
 use telling::Telling;
 
@@ -115,6 +118,7 @@ struct Loop<'a> {
     budget: Budget,
     flow: Flow,
     relief: Relief,
+    pauses: Pauses,
     /// Bytes in the spool when it was measured last, where to stop, and what was taken since.
     usage: u64,
     stop_at: u64,
@@ -125,6 +129,7 @@ struct Loop<'a> {
     targets: Option<Targets>,
     /// Why partitions stopped that have not gone on since, so that each is reported once.
     stopped: HashMap<TopicPartition, Stopped>,
+    joining: Joining,
     /// What has begun to be read, and was not logged yet.
     assigned: Assigned,
     summary: Summary,
@@ -262,6 +267,14 @@ impl Loop<'_> {
         if self.assigned.is_due(now, self.is_finding()) {
             self.assigned.say();
         }
+        if let Some(lasts) = self.joining.due(now) {
+            let error = format!(
+                "the group has given out no partitions for {} s, and nothing is read; members that \
+                 died keep theirs until session.timeout.ms is over",
+                lasts.as_secs()
+            );
+            logging::failing(Level::Warn, Fault::JOIN, KAFKA, &error);
+        }
         self.news();
         self.flush_old(now);
         let due = self.due(now);
@@ -314,6 +327,8 @@ impl Loop<'_> {
     fn event(&mut self, event: Event) -> Option<Exit> {
         match event {
             Event::Assigned(partitions) => {
+                self.joining.end();
+                logging::working(Fault::JOIN, KAFKA);
                 for tp in partitions {
                     self.locate(&tp, 0);
                 }
@@ -324,6 +339,9 @@ impl Loop<'_> {
                     self.revoked(tp);
                 }
                 announce::revoked(&partitions, lost);
+                if lost && self.draining.is_none() {
+                    self.joining.begin(Instant::now());
+                }
                 self.share_memory();
             }
             Event::Committed(answers) => self.committed(answers),
@@ -552,6 +570,11 @@ impl Loop<'_> {
                 "subscribing to {}: {}", logging::count(topics, "topic"), names(&matching)
             );
             self.consumer.subscribe(&matching)?;
+            if matching.is_empty() {
+                self.joining.end();
+            } else if self.partitions.is_empty() {
+                self.joining.begin(Instant::now());
+            }
             self.topics.subscribed = matching;
         }
         Ok(())
@@ -573,9 +596,19 @@ impl Loop<'_> {
         let Summary { records, bytes, files } = std::mem::take(&mut self.summary);
         if records > 0 || files > 0 {
             let behind = self.behind();
+            let (pauses, waiting) = self.pauses.sum_up();
+            let waited = match pauses {
+                0 => String::new(),
+                _ => format!(
+                    "; {} for room in the spool, {:.1} s in all",
+                    logging::count(pauses, "pause"),
+                    waiting.as_secs_f32()
+                ),
+            };
             log::info!(
-                event = "summary", records, bytes, files, behind, partitions = self.partitions.len();
-                "in the last minute: {records} records read, {}; {} closed; {behind} offsets behind",
+                event = "summary", records, bytes, files, behind, partitions = self.partitions.len(),
+                pauses, paused_ms = logging::millis(waiting);
+                "in the last minute: {records} records read, {}; {} closed; {behind} offsets behind{waited}",
                 logging::size(bytes), logging::count(usize::try_from(files).unwrap_or(usize::MAX), "file")
             );
         }

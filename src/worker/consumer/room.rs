@@ -25,6 +25,50 @@ use crate::types::TopicPartition;
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_PATIENCE: Duration = Duration::from_mins(10);
 
+/// For so long after a pause was said others are only counted ...
+const SAID_FOR: Duration = Duration::from_mins(1);
+/// ... unless they last longer than this.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// What the log says of pauses: at the limit there may be two a second. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    /// When the one that lasts began, and whether it was said.
+    open: Option<(Instant, bool)>,
+    said: Option<Instant>,
+    /// Those that ended since the last summary, and how long they lasted together.
+    ended: usize,
+    lasted: Duration,
+}
+
+impl Pauses {
+    /// There is no room; whether that is to be said.
+    fn lasts(&mut self, now: Instant) -> bool {
+        let (since, is_said) = *self.open.get_or_insert((now, false));
+        let is_new = self.said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_FOR);
+        let is_long = now.saturating_duration_since(since) >= SHORT;
+        if is_said || !(is_new || is_long) {
+            return false;
+        }
+        (self.open, self.said) = (Some((since, true)), Some(now));
+        true
+    }
+
+    /// There is room again; how long there was none, if that was said.
+    fn ends(&mut self, now: Instant) -> Option<Duration> {
+        let (since, is_said) = self.open.take()?;
+        let lasted = now.saturating_duration_since(since);
+        self.ended += 1;
+        self.lasted += lasted;
+        is_said.then_some(lasted)
+    }
+
+    /// How many there were since this was asked last, and how long they lasted together.
+    pub(super) fn sum_up(&mut self) -> (usize, Duration) {
+        (std::mem::take(&mut self.ended), std::mem::take(&mut self.lasted))
+    }
+}
+
 /// What there is to know of a full spool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Full {
@@ -144,31 +188,45 @@ impl Loop<'_> {
         let levels = self.budget.levels(room);
         (self.usage, self.stop_at) = (used, levels.stop_at);
         self.telling.by_disk = levels.by_disk;
-        let flow = levels.flow(used, self.flow);
-        if flow != self.flow {
-            self.flow = flow;
-            let (in_spool, left) = (logging::size(used), logging::size(free));
-            match flow {
-                Flow::Pause if levels.by_disk => log::warn!(
-                    event = "paused", used, free;
-                    "the disk of \"{}\" is nearly full: {in_spool} in the spool and {left} free; \
-                     nothing is fetched until there is room for packing",
-                    self.spool.root().display()
-                ),
-                Flow::Pause => log::warn!(
-                    event = "paused", used, free;
-                    "the spool is full: {in_spool}; nothing is fetched until it is below {}",
-                    logging::size(levels.resume_below)
-                ),
-                Flow::Take => log::info!(
-                    event = "unpaused", used, free;
-                    "the spool has room again: {in_spool}; fetching"
-                ),
+        self.flow = levels.flow(used, self.flow);
+        match self.flow {
+            Flow::Take => {
+                if let Some(lasted) = self.pauses.ends(Instant::now()) {
+                    log::info!(
+                        event = "unpaused", used, free, ms = logging::millis(lasted);
+                        "the spool has room again: {}; fetching, after {:.1} s",
+                        logging::size(used), lasted.as_secs_f32()
+                    );
+                }
+                self.relief = Relief::default();
+            }
+            Flow::Pause => {
+                if self.pauses.lasts(Instant::now()) {
+                    self.say_paused(room, levels);
+                }
+                self.make_room(used, levels);
             }
         }
-        match flow {
-            Flow::Take => self.relief = Relief::default(),
-            Flow::Pause => self.make_room(used, levels),
+    }
+
+    fn say_paused(&self, Room { used, free }: Room, levels: Levels) {
+        let (in_spool, stop_at) = (logging::size(used), levels.stop_at);
+        if levels.by_disk {
+            log::warn!(
+                event = "paused", used, free, stop_at;
+                "the disk of \"{}\" is nearly full: {in_spool} in the spool and {} free; \
+                 nothing is fetched until there is room for packing",
+                self.spool.root().display(), logging::size(free)
+            );
+        } else {
+            log::warn!(
+                event = "paused", used, free, stop_at;
+                "the spool is full: {in_spool}; fetching stops at {} (spool_max_bytes = {}, less \
+                 room for packing), and goes on below {}",
+                logging::size(stop_at),
+                logging::size(self.config.main.spool_max_bytes.get()),
+                logging::size(levels.resume_below)
+            );
         }
     }
 
@@ -267,6 +325,31 @@ mod tests {
         assert_eq!(relief.choose(full(500, 0), sizes, now), close(&[2, 3, 0, 1]));
         assert_eq!(relief.choose(full(500, 40), files(&[5]), now), Relieve::Wait);
         assert_eq!(relief.choose(full(500, 0), files(&[]), now), Relieve::DropAbandoned);
+    }
+
+    #[test]
+    fn of_many_pauses_the_first_is_said_and_each_long_one() {
+        let start = Instant::now();
+        let at = |tenths: u64| start + Duration::from_millis(tenths * 100);
+        let mut pauses = Pauses::default();
+        let mut said = Vec::new();
+        // Each second half of a second.
+        for second in 0..100 {
+            if pauses.lasts(at(second * 10)) {
+                said.push(second);
+            }
+            assert!(!pauses.lasts(at(second * 10 + 2)), "it was said, or is short");
+            let ended = pauses.ends(at(second * 10 + 5));
+            assert_eq!(ended.is_some(), said.last() == Some(&second));
+        }
+        assert_eq!(said, [0, 60]);
+        assert_eq!(pauses.ends(at(1005)), None, "there is none");
+        assert_eq!(pauses.sum_up(), (100, Duration::from_secs(50)));
+        assert_eq!(pauses.sum_up(), (0, Duration::ZERO));
+        // One that lasts.
+        let said: Vec<_> = (1010..1400).filter(|tenth| pauses.lasts(at(*tenth))).collect();
+        assert_eq!(said, [1060]);
+        assert_eq!(pauses.ends(at(1400)), Some(Duration::from_secs(39)));
     }
 
     #[test]

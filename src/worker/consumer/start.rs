@@ -8,7 +8,8 @@ use super::announce::Assigned;
 use super::ends::EndsOf;
 use super::finder::{Finder, Rules};
 use super::genesis::Genesis;
-use super::room::Relief;
+use super::joining::Joining;
+use super::room::{Pauses, Relief};
 use super::targets::Targets;
 use super::telling::{FindingTrouble, Telling};
 use super::{ASK, Loop, Summary, batch, fatal};
@@ -180,6 +181,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         budget,
         flow: Flow::Take,
         relief: Relief::default(),
+        pauses: Pauses::default(),
         usage: 0,
         stop_at: 0,
         taken_since: 0,
@@ -187,6 +189,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         at_once: false,
         targets,
         stopped: HashMap::new(),
+        joining: Joining::default(),
         assigned: Assigned::default(),
         summary: Summary::default(),
         telling,

@@ -194,6 +194,9 @@ impl Loop<'_> {
             done,
             records_per_second,
             bytes_per_second,
+            joining_since_ms: self.joining.too_long(now).map(|lasts| {
+                now_ms().saturating_sub(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX))
+            }),
             broker_trouble: self.telling.broker_trouble.clone(),
             finding_trouble: finding,
             partitions: self.collect_partitions(now),

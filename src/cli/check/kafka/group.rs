@@ -19,6 +19,9 @@ use crate::worker::settings;
 /// How long it may take to leave the trial group, and to delete it.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// How soon the group's coordinator is asked again.
+const AGAIN: Duration = Duration::from_millis(300);
+
 /// What is fetched for nothing; the least that the library takes.
 const QUEUE_BYTES: u64 = 1 << 20;
 
@@ -34,7 +37,7 @@ pub(super) fn lines(
         let config = Arc::clone(config);
         parallel::begin("join", move || join(&config, &topic, end))
     });
-    let described = admin.group(&config.consumer.group, GROUP_PATIENCE);
+    let described = await_coordinator(end, |left| admin.group(&config.consumer.group, left));
     let mut lines = describe(config, described);
     let subject = "a trial join";
     lines.push(match trial {
@@ -46,6 +49,33 @@ pub(super) fn lines(
         }
     });
     lines
+}
+
+/// Asks until there is a coordinator: to be asked makes a new cluster have one, a moment later.
+fn await_coordinator<T>(
+    end: Instant,
+    mut ask: impl FnMut(Duration) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    loop {
+        let answer = ask(end.saturating_duration_since(Instant::now()));
+        let is_away = answer.as_ref().err().is_some_and(is_coordinator_away);
+        if !is_away || Instant::now() + AGAIN >= end {
+            return answer;
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+fn is_coordinator_away(error: &KafkaError) -> bool {
+    error.code().is_some_and(Code::is_coordinator_away)
+}
+
+/// No failure: it passes, and an instance waits for it.
+fn coordinator_away(subject: &str, error: &str) -> Line {
+    let found = format!("no coordinator within {} s: {error}", GROUP_PATIENCE.as_secs());
+    let todo = "a new cluster needs a while to make the topic __consumer_offsets: check again; if it stays like \
+                this, are there as many brokers as their offsets.topic.replication.factor asks for?";
+    Line::warn(Area::Group, subject, &found, todo)
 }
 
 fn describe(config: &Config, described: Result<Option<Group>, KafkaError>) -> Vec<Line> {
@@ -67,6 +97,9 @@ fn describe(config: &Config, described: Result<Option<Group>, KafkaError>) -> Ve
             vec![members(group, &found), right]
         }
         Err(error) if error.code() == Some(Code::GROUP_AUTHORIZATION_FAILED) => vec![refused()],
+        Err(error) if is_coordinator_away(&error) => {
+            vec![coordinator_away(group, &error.to_string())]
+        }
         Err(error) => {
             let todo = "is the group's coordinator there? see the lines about the brokers";
             let exit = Exit::Unavailable;
@@ -183,6 +216,9 @@ fn joined(config: &Config, subject: &str, outcome: Result<Joined, Refused>) -> L
                 format!("no right on a group {group}-check-...; see the right on {group} itself");
             Line::skip(Area::Group, subject, &why)
         }
+        Err(Refused::Error(Some(code), text)) if code.is_coordinator_away() => {
+            coordinator_away(subject, &text)
+        }
         Err(Refused::Error(Some(Code::INVALID_SESSION_TIMEOUT), text)) => {
             let todo = "set [kafka] session.timeout.ms to what the brokers allow: from group.min.session.timeout.ms to \
                         group.max.session.timeout.ms";
@@ -192,5 +228,53 @@ fn joined(config: &Config, subject: &str, outcome: Result<Joined, Refused>) -> L
             let todo = "look at the broker's log; with [kafka] group.protocol = consumer, are the brokers 4.0 or later?";
             Line::fail(Area::Group, subject, &text, todo, Exit::Unavailable)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::report::Verdict;
+
+    fn config() -> Config {
+        let text = "[main]\nworking_directory = /spool\n[consumer]\nkafka_bootstrap = b:1\n\
+                    kafka_consumer_group = g\ntopic_whitelist = t\n[archive]\nurl = file:///archive\n";
+        Config::from_text("f", text).unwrap().config
+    }
+
+    fn refused(code: i32) -> KafkaError {
+        KafkaError::Request { what: "describe the group", code: Code(code), text: "no".to_owned() }
+    }
+
+    #[test]
+    fn a_cluster_without_coordinator_yet_is_waited_for() {
+        let mut answers = vec![Ok("there"), Err(refused(14)), Err(refused(16)), Err(refused(15))];
+        let end = Instant::now() + Duration::from_mins(1);
+        let answer = await_coordinator(end, |_| answers.pop().unwrap());
+        assert_eq!(answer, Ok("there"));
+        // Anything else is not asked again, nor is it asked for ever.
+        let mut asked = 0;
+        let mut ask = |end, code| {
+            await_coordinator::<()>(end, |_| {
+                asked += 1;
+                Err(refused(code))
+            })
+        };
+        assert_eq!(ask(end, 30), Err(refused(30)));
+        assert_eq!(ask(Instant::now(), 15), Err(refused(15)));
+        assert_eq!(asked, 2);
+    }
+
+    #[test]
+    fn no_coordinator_yet_is_no_failure() {
+        let verdicts = |code| {
+            let said = describe(&config(), Err(refused(code)));
+            let tried = joined(&config(), "a trial join", Err(refused(code).into()));
+            (said.into_iter().map(|line| line.verdict).collect::<Vec<_>>(), tried.verdict)
+        };
+        for code in [14, 15, 16] {
+            assert_eq!(verdicts(code), (vec![Verdict::Warn], Verdict::Warn), "{code}");
+        }
+        assert_eq!(verdicts(-185), (vec![Verdict::Fail], Verdict::Fail));
     }
 }
