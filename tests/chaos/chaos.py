@@ -231,8 +231,7 @@ class World:
     def close(self):
         for instance in self.instances:
             instance.holds += 1
-            if instance.process:
-                instance.process.kill()
+        servers.KEEPER.end()
         unmount_below(self.directory)
 
 

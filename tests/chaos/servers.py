@@ -57,6 +57,7 @@ class Keeper:
 
     def __init__(self):
         self.orders, self.ready = [], threading.Condition()
+        self.started = []
         threading.Thread(target=self.work, daemon=True).start()
 
     def work(self):
@@ -79,7 +80,15 @@ class Keeper:
             self.ready.wait_for(lambda: answer)
         if isinstance(answer[0], Exception):
             raise answer[0]
+        self.started.append(answer[0])
         return answer[0]
+
+    def end(self):
+        """Kills everything that it started and that still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 KEEPER = Keeper()

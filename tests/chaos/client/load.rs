@@ -210,7 +210,7 @@ impl Load {
     fn producer(&self) -> BaseProducer<Deliveries> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
-        config.set("enable.idempotence", "true").set("linger.ms", "20").set("log_level", "3");
+        config.set("enable.idempotence", "true").set("linger.ms", "100").set("log_level", "3");
         config.set("message.timeout.ms", "0").set("compression.type", "lz4");
         config.set("reconnect.backoff.max.ms", "1000");
         config.set("topic.metadata.refresh.interval.ms", "5000");
