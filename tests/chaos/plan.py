@@ -110,7 +110,7 @@ KINDS = {
     "store_late": store(2),
     "outage": Kind(1, (30, 60), "store", slow=True),
     # Until the instance's consumers have paused, and some seconds beyond that.
-    "spool_full": Kind(1.5, (20, 30), "instance", slow=True),
+    "spool_full": Kind(1.5, (30, 45), "instance", slow=True),
 }
 # Each plan has these, where they are usable: by the end of its first quarter or soon after.
 SURE = ["spool_full"]
