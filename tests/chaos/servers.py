@@ -4,6 +4,7 @@ Everything dies with us; ports lie below the range from which the kernel gives t
 server that was killed finds its own free again.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -217,23 +218,57 @@ class Kafka:
             broker.await_port()
 
 
-class Client:
-    """The chaos client's process (tests/chaos/client): load, and administration of Kafka."""
+class Talk:
+    """A process of the chaos client: a line to it, a line from it."""
 
-    def __init__(self, program, bootstrap, directory):
-        self.journal = directory / "journal"
-        self.process = KEEPER.start([program, bootstrap, self.journal], directory / "client.log",
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, command, log, lasting):
+        self.command, self.log, self.lasting = command, log, lasting
         self.lock = threading.Lock()
+        self.start()
 
-    def ask(self, what, **arguments):
+    def start(self):
+        self.process = KEEPER.start(self.command, self.log, stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE)
+
+    def ask(self, what, arguments):
         with self.lock:
-            self.process.stdin.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
-            self.process.stdin.flush()
-            answer = json.loads(self.process.stdout.readline())
+            line = b""
+            with contextlib.suppress(OSError):
+                self.process.stdin.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
+                self.process.stdin.flush()
+                line = self.process.stdout.readline()
+            if not line:
+                code = self.process.wait()
+                if self.lasting:
+                    raise RuntimeError(f"{what}: the client ended with {code}: see {self.log}")
+                self.start()
+                raise KafkaError(f"{what}: the client ended with {code}")
+        answer = json.loads(line)
         if "error" in answer:
             raise KafkaError(f"{what}: {answer['error']}")
         return answer["ok"]
+
+    def close(self):
+        with self.lock:
+            self.process.stdin.close()
+            return self.process.wait(120)
+
+
+class Client:
+    """The chaos client (tests/chaos/client): load, and administration of Kafka.
+
+    In two processes: an administrator's requests may run into an assertion of the library while
+    leaders come and go, and the load and its journal must not end with that.
+    """
+
+    def __init__(self, program, bootstrap, directory):
+        log = directory / "client.log"
+        self.load = Talk([program, bootstrap, directory / "journal"], log, lasting=True)
+        self.admin = Talk([program, bootstrap, "/dev/null"], log, lasting=False)
+
+    def ask(self, what, **arguments):
+        loads = what in ["load", "unload", "rate", "flush", "produced"]
+        return (self.load if loads else self.admin).ask(what, arguments)
 
     def stubborn(self, what, seconds=90, done="nothing", **arguments):
         """Asks until it works, or until the error `done` says that an earlier time did."""
@@ -249,9 +284,8 @@ class Client:
             time.sleep(0.5)
 
     def close(self):
-        with self.lock:
-            self.process.stdin.close()
-            return self.process.wait(120)
+        self.admin.close()
+        return self.load.close()
 
 
 class KafkaError(Exception):
