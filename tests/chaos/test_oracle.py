@@ -92,6 +92,24 @@ class Archive(unittest.TestCase):
         self.put(0, 10, [*[record(n, n) for n in range(9)], record(8, 9)])
         self.assert_wrong("number 8 comes again at 9")
 
+    def test_a_record_that_kafka_itself_holds_twice(self):
+        # The copies of 6 and 7 at 8 and 9 are those that were acknowledged.
+        self.journal = ["A t 0 0 0 6 0", "A t 0 0 6 4 8"]
+        self.log = {"low": 0, "high": 12, "runs": [[0, 0, 8], [8, 6, 4]]}
+        records = [*[record(n, n) for n in range(8)], *[record(n, n + 2) for n in range(6, 10)]]
+        self.put(0, 12, records)
+        self.assertEqual(self.complaints(), [])
+        self.assertEqual(self.partitions()["t", 0].chains[0].doubled, 2)
+        # Or the first ones.
+        self.journal = ["A t 0 0 0 8 0", "A t 0 0 8 2 10"]
+        self.assertEqual(self.complaints(), [])
+        # The same archive, but Kafka has them once.
+        self.log = {"low": 0, "high": 12, "runs": [[0, 0, 8], [10, 8, 2]]}
+        self.assert_wrong("number 6 comes again at 8")
+        self.journal = ["A t 0 0 0 6 0", "A t 0 0 6 4 8"]
+        self.log = {"low": 0, "high": 12, "runs": [[0, 0, 6], [8, 6, 4]]}
+        self.assert_wrong("number 6 at 6: was acknowledged at 8")
+
     def test_a_record_at_the_wrong_offset(self):
         swapped = [record(n, n) for n in range(10)]
         swapped[3], swapped[4] = record(4, 3), record(3, 4)
