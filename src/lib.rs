@@ -20,7 +20,7 @@
 //!
 //! | module | what lives there | pure |
 //! |---|---|---|
-//! | [`types`], [`meta`] | the words of the product, and what is said of a file | yes |
+//! | [`types`], [`meta`], [`url`] | the words of the product, what is said of a file, and where an archive is | yes |
 //! | [`mak`], [`codec`] | the file format, and the seekable containers around it | yes |
 //! | [`chain`] | the protocol that makes one line of files of many writers | yes |
 //! | [`config`] | the configuration, read and checked | |
@@ -53,4 +53,5 @@ pub mod store;
 pub mod supervisor;
 pub mod sys;
 pub mod types;
+pub mod url;
 mod worker;

@@ -30,7 +30,7 @@ pub enum LocationError {
     },
     /// Neither a URL nor the path of something that is there.
     #[error(
-        "there is no \"{}\": an archive is a URL (s3://BUCKET/PREFIX, file:///DIRECTORY), a \
+        "there is no \"{}\": an archive is a URL (s3://, gs://, az://, file:///), a \
          directory, or a configuration file",
         path.display()
     )]
@@ -52,12 +52,13 @@ fn words(problems: &[Finding]) -> String {
 }
 
 impl Location {
-    /// Understands `text`: `s3://bucket/prefix`, `file:///dir`, the path of a directory, or that of a
+    /// Understands `text`: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`,
+    /// `file:///dir`, the path of a directory, or that of a
     /// configuration file, whose archive is meant then.
     ///
     /// A bare URL takes credentials, region and endpoint from where the cloud's own tools take them:
     /// for S3 the environment (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, `AWS_REGION` and so on), profiles
-    /// in `~/.aws`, web identity, container, instance.
+    /// in `~/.aws`, web identity, container, instance; for the others docs/configuration.md has them.
     pub fn parse(text: &str) -> Result<Self, LocationError> {
         Self::parse_with(text, &|name| std::env::var(name).ok())
     }
@@ -123,7 +124,13 @@ mod tests {
 
     #[test]
     fn urls_are_those_of_the_configuration() {
-        for url in ["s3://bucket", "s3://bucket/a/b", "file:///srv/archive"] {
+        for url in [
+            "s3://bucket",
+            "s3://bucket/a/b",
+            "gs://bucket/a",
+            "az://container/a",
+            "file:///srv/archive",
+        ] {
             assert_eq!(parse(url).unwrap().to_string(), url);
         }
         for url in ["s3://x", "ftp://host/dir", "file://relative", "s3:///prefix"] {
@@ -141,7 +148,7 @@ mod tests {
         };
         let s3 = |names| match Location::parse_with("s3://bucket", &set(names)).unwrap().target {
             ArchiveTarget::S3(s3) => (s3.endpoint, s3.region),
-            other @ ArchiveTarget::Dir { .. } => panic!("{other}"),
+            other => panic!("{other}"),
         };
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(s3(&[]), (None, None));

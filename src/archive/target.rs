@@ -6,9 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::codec::{self, Step, TailRead};
-use crate::config::{ArchiveTarget, S3Target, Sse};
+use crate::config::{ArchiveTarget, AzureTarget, S3Target, Secret, Sse};
 use crate::meta::MetaMap;
-use crate::store::{self, Credentials, DirSettings, S3Settings, Store, StoreError, Target};
+use crate::store::{
+    self, AzureAccess, AzureSettings, Credentials, DirSettings, GcsSettings, S3Settings, Store,
+    StoreError, Target,
+};
 
 /// Bytes that tell a container's kind.
 const HEAD: usize = 16;
@@ -18,11 +21,34 @@ const HEAD: usize = 16;
 pub async fn open_store(target: &ArchiveTarget) -> Result<Arc<dyn Store>, StoreError> {
     let target = match target {
         ArchiveTarget::S3(s3) => Target::S3(s3_settings(s3)),
+        ArchiveTarget::Gcs(gcs) => Target::Gcs(GcsSettings {
+            bucket: gcs.bucket.clone(),
+            endpoint: gcs.endpoint.clone(),
+            credentials: gcs.credentials.clone(),
+            storage_class: gcs.storage_class.clone(),
+        }),
+        ArchiveTarget::Azure(azure) => Target::Azure(azure_settings(azure)),
         ArchiveTarget::Dir { path } => {
             Target::Dir(DirSettings { root: path.clone(), meta: metadata_of })
         }
     };
     store::open(&target).await
+}
+
+fn azure_settings(azure: &AzureTarget) -> AzureSettings {
+    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|s| s.expose().to_owned());
+    AzureSettings {
+        container: azure.container.clone(),
+        account: azure.url_account.clone(),
+        access: AzureAccess {
+            connection_string: exposed(&azure.connection_string),
+            account: azure.account.clone(),
+            key: exposed(&azure.key),
+            sas_token: exposed(&azure.sas_token),
+            endpoint: azure.endpoint.clone(),
+        },
+        tier: azure.tier.clone(),
+    }
 }
 
 fn s3_settings(s3: &S3Target) -> S3Settings {

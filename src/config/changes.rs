@@ -9,7 +9,8 @@ use std::fmt;
 use super::keys::{self, Key, Section, is_secret_property};
 use super::redacted::setting;
 use super::typed::{
-    Archive, ArchiveTarget, Compression, Config, Consumer, KafkaProperties, Main, S3Target, Upload,
+    Archive, ArchiveTarget, AzureTarget, Compression, Config, Consumer, GcsTarget, KafkaProperties,
+    Main, S3Target, Upload,
 };
 
 /// What a running worker does about a change.
@@ -269,13 +270,16 @@ impl Archive {
         let mut all = vec![on(keys::PUBLISH_DEADLINE, deadline, UPLOADERS)];
         match (target, &new.target) {
             (ArchiveTarget::S3(old), ArchiveTarget::S3(new)) => all.extend(old.compare(new)),
+            (ArchiveTarget::Gcs(old), ArchiveTarget::Gcs(new)) => all.extend(old.compare(new)),
+            (ArchiveTarget::Azure(old), ArchiveTarget::Azure(new)) => all.extend(old.compare(new)),
             (ArchiveTarget::Dir { path: old }, ArchiveTarget::Dir { path: new }) => {
                 all.push(on(keys::ARCHIVE_URL, old == new, NEW_STORE));
             }
-            (ArchiveTarget::S3(_), ArchiveTarget::Dir { .. })
-            | (ArchiveTarget::Dir { .. }, ArchiveTarget::S3(_)) => {
+            (old, new) => {
                 all.push(on(keys::ARCHIVE_URL, false, NEW_STORE));
-                all.push(on(keys::S3_BUCKET_NAME, false, NEW_STORE));
+                if matches!(old, ArchiveTarget::S3(_)) || matches!(new, ArchiveTarget::S3(_)) {
+                    all.push(on(keys::S3_BUCKET_NAME, false, NEW_STORE));
+                }
             }
         }
         all
@@ -305,6 +309,44 @@ impl S3Target {
             on(keys::S3_STORAGE_CLASS, *storage_class == new.storage_class, NEW_OBJECTS),
             on(keys::S3_SSE, *sse == new.sse, NEW_OBJECTS),
             on(keys::S3_TAGS, *tags == new.tags, NEW_OBJECTS),
+        ]
+    }
+}
+
+impl GcsTarget {
+    fn compare(&self, new: &Self) -> Vec<Compared> {
+        let Self { bucket, credentials, endpoint, storage_class } = self;
+        vec![
+            on(keys::ARCHIVE_URL, *bucket == new.bucket, NEW_STORE),
+            on(keys::GCS_CREDENTIALS_FILE, *credentials == new.credentials, NEW_STORE),
+            on(keys::GCS_ENDPOINT, *endpoint == new.endpoint, NEW_STORE),
+            on(keys::GCS_STORAGE_CLASS, *storage_class == new.storage_class, NEW_OBJECTS),
+        ]
+    }
+}
+
+impl AzureTarget {
+    fn compare(&self, new: &Self) -> Vec<Compared> {
+        let Self {
+            container,
+            url_account,
+            account,
+            key,
+            sas_token,
+            connection_string: line,
+            endpoint,
+            tier,
+        } = self;
+        let url = *container == new.container && *url_account == new.url_account;
+        let same_line = *line == new.connection_string;
+        vec![
+            on(keys::ARCHIVE_URL, url, NEW_STORE),
+            on(keys::AZURE_STORAGE_ACCOUNT, *account == new.account, NEW_STORE),
+            on(keys::AZURE_STORAGE_KEY, *key == new.key, NEW_STORE),
+            on(keys::AZURE_STORAGE_SAS_TOKEN, *sas_token == new.sas_token, NEW_STORE),
+            on(keys::AZURE_STORAGE_CONNECTION_STRING, same_line, NEW_STORE),
+            on(keys::AZURE_STORAGE_ENDPOINT, *endpoint == new.endpoint, NEW_STORE),
+            on(keys::AZURE_ACCESS_TIER, *tier == new.tier, NEW_OBJECTS),
         ]
     }
 }
@@ -394,11 +436,15 @@ mod tests {
 
     /// Every key with what a change of it means.
     fn all() -> Vec<Compared> {
-        let (bucket, directory) = (config(BUCKET), config(DIRECTORY));
+        let bucket = config(BUCKET);
         let mut all = bucket.compare(&bucket);
-        all.extend(
-            directory.compare(&directory).into_iter().filter(|c| c.key == keys::ARCHIVE_URL),
-        );
+        for elsewhere in [DIRECTORY, "[archive]\nurl = gs://bkt\n", "[archive]\nurl = az://box\n"] {
+            let elsewhere = config(elsewhere);
+            let more = elsewhere.compare(&elsewhere);
+            let is_new = |key| all.iter().all(|known: &Compared| known.key != key);
+            let more: Vec<_> = more.into_iter().filter(|compared| is_new(compared.key)).collect();
+            all.extend(more);
+        }
         all
     }
 

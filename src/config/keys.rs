@@ -12,13 +12,23 @@ pub(super) enum Section {
     Consumer,
     Compression,
     S3,
+    Gcs,
+    Azure,
     Archive,
     Kafka,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Main, Self::Consumer, Self::Compression, Self::S3, Self::Archive, Self::Kafka];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Main,
+        Self::Consumer,
+        Self::Compression,
+        Self::S3,
+        Self::Gcs,
+        Self::Azure,
+        Self::Archive,
+        Self::Kafka,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -26,6 +36,8 @@ impl Section {
             Self::Consumer => "consumer",
             Self::Compression => "compression",
             Self::S3 => "s3",
+            Self::Gcs => "gcs",
+            Self::Azure => "azure",
             Self::Archive => "archive",
             Self::Kafka => "kafka",
         }
@@ -78,7 +90,7 @@ macro_rules! keys {
     };
 }
 
-use Section::{Archive, Compression, Consumer, Main, S3};
+use Section::{Archive, Azure, Compression, Consumer, Gcs, Main, S3};
 
 keys! {
     LOG_LEVEL = key(Main, "log.level").or("INFO");
@@ -126,6 +138,18 @@ keys! {
     S3_TAGS = key(S3, "s3_tags").or("");
     S3_TOPIC_WHITELIST = key(S3, "topic_whitelist")
         .ignored("which topics are archived is said by [consumer] topic_whitelist alone; the line can go");
+
+    GCS_CREDENTIALS_FILE = key(Gcs, "gcs_credentials_file").or("");
+    GCS_ENDPOINT = key(Gcs, "gcs_endpoint").or("");
+    GCS_STORAGE_CLASS = key(Gcs, "gcs_storage_class").or("");
+
+    AZURE_STORAGE_ACCOUNT = key(Azure, "azure_storage_account").or("");
+    AZURE_STORAGE_KEY = key(Azure, "azure_storage_key").or("").secret();
+    AZURE_STORAGE_SAS_TOKEN = key(Azure, "azure_storage_sas_token").or("").secret();
+    AZURE_STORAGE_CONNECTION_STRING =
+        key(Azure, "azure_storage_connection_string").or("").secret();
+    AZURE_STORAGE_ENDPOINT = key(Azure, "azure_storage_endpoint").or("");
+    AZURE_ACCESS_TIER = key(Azure, "azure_access_tier").or("");
 
     ARCHIVE_URL = key(Archive, "url").or("");
     PUBLISH_DEADLINE = key(Archive, "publish_deadline").or("24h");

@@ -34,9 +34,9 @@ pub use patterns::{Pattern, TopicPatterns};
 pub use secret::{REDACTED, Secret};
 pub use texts::Texts;
 pub use typed::{
-    Archive, ArchiveTarget, Codec, Compression, Config, Consumer, InstanceName, KafkaProperties,
-    LogFormat, LogLevel, Main, MakVersion, OffsetReset, OnGap, OnTopicRecreated, S3Target, Sse,
-    Tag, Upload,
+    Archive, ArchiveTarget, AzureTarget, Codec, Compression, Config, Consumer, GcsTarget,
+    InstanceName, KafkaProperties, LogFormat, LogLevel, Main, MakVersion, OffsetReset, OnGap,
+    OnTopicRecreated, S3Target, Sse, Tag, Upload,
 };
 pub use units::ByteSize;
 

@@ -22,6 +22,8 @@ pub(super) struct Raw {
     consumer: Table,
     compression: Table,
     s3: Table,
+    gcs: Table,
+    azure: Table,
     archive: Table,
     kafka: Table,
 }
@@ -40,6 +42,8 @@ impl Raw {
             Section::Consumer => &self.consumer,
             Section::Compression => &self.compression,
             Section::S3 => &self.s3,
+            Section::Gcs => &self.gcs,
+            Section::Azure => &self.azure,
             Section::Archive => &self.archive,
             Section::Kafka => &self.kafka,
         }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::keys::{self, Key, Section};
 use super::patterns::show_list;
-use super::secret::REDACTED;
-use super::typed::{ArchiveTarget, Config, S3Target};
+use super::secret::Secret;
+use super::typed::{ArchiveTarget, AzureTarget, Config, GcsTarget, S3Target};
 use super::units::show_time;
 
 /// The value of `key`, for people; empty where it does not apply.
@@ -87,27 +87,61 @@ impl Config {
 
     /// A bucket by its keys, a directory by its url, as only one of them may stand in a file.
     fn target_settings(&self) -> Vec<(Key, String)> {
-        match &self.archive.target {
+        let target = &self.archive.target;
+        let url = || (keys::ARCHIVE_URL, target.to_string());
+        match target {
             ArchiveTarget::S3(s3) => s3.settings(),
-            target @ ArchiveTarget::Dir { .. } => vec![(keys::ARCHIVE_URL, target.to_string())],
+            ArchiveTarget::Gcs(gcs) => std::iter::once(url()).chain(gcs.settings()).collect(),
+            ArchiveTarget::Azure(azure) => std::iter::once(url()).chain(azure.settings()).collect(),
+            ArchiveTarget::Dir { .. } => vec![url()],
         }
+    }
+}
+
+fn or_empty(text: Option<&String>) -> String {
+    text.cloned().unwrap_or_default()
+}
+
+fn hidden(secret: Option<&Secret>) -> String {
+    secret.map(ToString::to_string).unwrap_or_default()
+}
+
+impl GcsTarget {
+    fn settings(&self) -> [(Key, String); 3] {
+        let file = self.credentials.as_ref().map(|path| path.display().to_string());
+        [
+            (keys::GCS_CREDENTIALS_FILE, file.unwrap_or_default()),
+            (keys::GCS_ENDPOINT, or_empty(self.endpoint.as_ref())),
+            (keys::GCS_STORAGE_CLASS, or_empty(self.storage_class.as_ref())),
+        ]
+    }
+}
+
+impl AzureTarget {
+    fn settings(&self) -> [(Key, String); 6] {
+        [
+            (keys::AZURE_STORAGE_ACCOUNT, or_empty(self.account.as_ref())),
+            (keys::AZURE_STORAGE_KEY, hidden(self.key.as_ref())),
+            (keys::AZURE_STORAGE_SAS_TOKEN, hidden(self.sas_token.as_ref())),
+            (keys::AZURE_STORAGE_CONNECTION_STRING, hidden(self.connection_string.as_ref())),
+            (keys::AZURE_STORAGE_ENDPOINT, or_empty(self.endpoint.as_ref())),
+            (keys::AZURE_ACCESS_TIER, or_empty(self.tier.as_ref())),
+        ]
     }
 }
 
 impl S3Target {
     fn settings(&self) -> Vec<(Key, String)> {
-        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-        let hidden = |there: bool| if there { REDACTED.to_owned() } else { String::new() };
         let tags: Vec<_> =
             self.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
         vec![
             (keys::S3_BUCKET_NAME, self.bucket.clone()),
             (keys::S3_PREFIX, self.prefix.clone()),
-            (keys::S3_ENDPOINT, or_empty(&self.endpoint)),
-            (keys::S3_REGION, or_empty(&self.region)),
-            (keys::S3_ACCESS_KEY, hidden(self.access_key.is_some())),
-            (keys::S3_SECRET_KEY, hidden(self.secret_key.is_some())),
-            (keys::S3_STORAGE_CLASS, or_empty(&self.storage_class)),
+            (keys::S3_ENDPOINT, or_empty(self.endpoint.as_ref())),
+            (keys::S3_REGION, or_empty(self.region.as_ref())),
+            (keys::S3_ACCESS_KEY, hidden(self.access_key.as_ref())),
+            (keys::S3_SECRET_KEY, hidden(self.secret_key.as_ref())),
+            (keys::S3_STORAGE_CLASS, or_empty(self.storage_class.as_ref())),
             (keys::S3_SSE, self.sse.as_ref().map(ToString::to_string).unwrap_or_default()),
             (keys::S3_TAGS, tags.join(", ")),
         ]

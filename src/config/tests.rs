@@ -227,14 +227,20 @@ fn archives_are_named_one_way() {
         assert_eq!(good(&url(text)).archive.target.to_string(), target);
     }
     assert_eq!(good(&with("s3", "s3_prefix = \"\"")).archive.target.to_string(), "s3://bkt");
-    for text in ["gs://b/p", "az://c"] {
-        let said = problems(&url(text));
-        assert!(said[0].contains("is not supported in this version"), "{said:?}");
-        assert_eq!(said.len(), 1);
+    for text in ["gs://bkt/p", "az://box", "az://box@acct1.blob.core.windows.net/a/b"] {
+        assert_eq!(good(&url(text)).archive.target.to_string(), text);
     }
-    for text in
-        ["bucket", "ftp://x", "file://a", "file:///a/../b", "s3://", "s3://a b/c", "s3://bkt/a//x"]
-    {
+    for text in [
+        "bucket",
+        "ftp://x",
+        "file://a",
+        "file:///a/../b",
+        "s3://",
+        "s3://a b/c",
+        "s3://bkt/a//x",
+        "gs://b",
+        "az://Box",
+    ] {
         assert_eq!(problems(&url(text)).len(), 1, "{text}");
     }
     let both = problems(&with("archive", "url = file:///a"));
@@ -245,6 +251,27 @@ fn archives_are_named_one_way() {
     assert_eq!(problems(&url("")).len(), 1);
     let odd = load(&format!("{}[s3]\ns3_region = x\n", url("file:///a"))).expect("fine");
     assert_eq!(odd.warnings.len(), 1);
+    for (section, place) in [
+        ("[gcs]\ngcs_storage_class = nearline\n", "gs://bkt"),
+        ("[azure]\nazure_access_tier = cool\n", "az://box"),
+        ("[s3]\ns3_region = x\n", "s3://bkt"),
+    ] {
+        for elsewhere in ["gs://bkt", "az://box", "s3://bkt", "file:///a"] {
+            let loaded = load(&format!("{}{section}", url(elsewhere))).expect("fine");
+            assert_eq!(
+                loaded.warnings.len(),
+                usize::from(elsewhere != place),
+                "{section} {elsewhere}"
+            );
+        }
+    }
+    let azure =
+        |lines: &str| format!("{}[azure]\n{lines}\n", url("az://box@acct1.blob.core.windows.net"));
+    let said = problems(&azure("azure_storage_account = acct2"));
+    assert!(said[0].contains("names another account, acct1"), "{said:?}");
+    let said = problems(&azure("azure_storage_key = hunter2\nazure_storage_sas_token = hunter2"));
+    assert!(said[0].contains("azure_storage_key says already who we are"), "{said:?}");
+    assert!(!said[0].contains("hunter2"), "{said:?}");
     let odd = load(&format!("{}[s3]\ns3_prefix = x\n", url("s3://bkt/y"))).expect("fine");
     assert_eq!(
         (odd.warnings.len(), odd.config.archive.target.to_string().as_str()),
@@ -475,14 +502,13 @@ fn what_is_printed_loads_again() {
 #[test]
 fn what_is_printed_has_every_key() {
     let bucket = good(LEAST).redacted().to_string();
-    let directory = LEAST.replace("[s3]\ns3_bucket_name = bkt", "[archive]\nurl = file:///a");
-    let both = bucket + &good(&directory).redacted().to_string();
+    let elsewhere = ["file:///a", "gs://bkt", "az://box"].map(|url| {
+        let url = format!("[archive]\nurl = {url}");
+        good(&LEAST.replace("[s3]\ns3_bucket_name = bkt", &url)).redacted().to_string()
+    });
+    let all = bucket + &elsewhere.concat();
     for key in keys::ALL.iter().filter(|key| key.ignored.is_none()) {
-        assert!(
-            both.contains(&format!("[{}] {} = ", key.section.name(), key.name)),
-            "{}",
-            key.name
-        );
+        assert!(all.contains(&format!("[{}] {} = ", key.section.name(), key.name)), "{}", key.name);
     }
 }
 

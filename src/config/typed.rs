@@ -12,6 +12,7 @@ use super::patterns::TopicPatterns;
 use super::secret::{REDACTED, Secret};
 use super::units::ByteSize;
 use crate::types::{Isolation, Suffix};
+use crate::url::{ArchiveUrl, AzureAccount, Bucket};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +145,10 @@ pub struct Archive {
 pub enum ArchiveTarget {
     /// An S3 bucket, or one of something that speaks S3.
     S3(S3Target),
+    /// A bucket of Google Cloud Storage.
+    Gcs(GcsTarget),
+    /// A container of Azure Blob Storage.
+    Azure(AzureTarget),
     /// A local directory.
     Dir {
         /// Absolute.
@@ -151,14 +156,69 @@ pub enum ArchiveTarget {
     },
 }
 
+impl ArchiveTarget {
+    /// Where it is, without how to get there.
+    #[must_use]
+    pub fn url(&self) -> ArchiveUrl {
+        match self {
+            Self::S3(s3) => {
+                ArchiveUrl::S3(Bucket { name: s3.bucket.clone(), prefix: s3.prefix.clone() })
+            }
+            Self::Gcs(gcs) => ArchiveUrl::Gcs(gcs.bucket.clone()),
+            Self::Azure(AzureTarget { container, url_account, .. }) => {
+                ArchiveUrl::Azure { container: container.clone(), account: url_account.clone() }
+            }
+            Self::Dir { path } => ArchiveUrl::Dir(path.clone()),
+        }
+    }
+}
+
 /// As an URL: `s3://bucket/prefix`, `file:///dir`.
 impl fmt::Display for ArchiveTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::S3(s3) if s3.prefix.is_empty() => write!(f, "s3://{}", s3.bucket),
-            Self::S3(s3) => write!(f, "s3://{}/{}", s3.bucket, s3.prefix),
-            Self::Dir { path } => write!(f, "file://{}", path.display()),
-        }
+        self.url().fmt(f)
+    }
+}
+
+/// A bucket of Google Cloud Storage and how to get at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcsTarget {
+    /// The bucket and the prefix of `[archive] url`.
+    pub bucket: Bucket,
+    /// `gcs_credentials_file`; `None` is where Google's own tools look.
+    pub credentials: Option<PathBuf>,
+    /// `gcs_endpoint` with its scheme; `None` is Google's, or `STORAGE_EMULATOR_HOST`.
+    pub endpoint: Option<String>,
+    /// `gcs_storage_class`
+    pub storage_class: Option<String>,
+}
+
+/// A container of Azure Blob Storage and how to get at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AzureTarget {
+    /// The container and the prefix of `[archive] url`.
+    pub container: Bucket,
+    /// The account, if that URL names it.
+    pub url_account: Option<AzureAccount>,
+    /// `azure_storage_account`
+    pub account: Option<String>,
+    /// `azure_storage_key`
+    pub key: Option<Secret>,
+    /// `azure_storage_sas_token`
+    pub sas_token: Option<Secret>,
+    /// `azure_storage_connection_string`
+    pub connection_string: Option<Secret>,
+    /// `azure_storage_endpoint` with its scheme.
+    pub endpoint: Option<String>,
+    /// `azure_access_tier`
+    pub tier: Option<String>,
+}
+
+impl AzureTarget {
+    /// Whether the file says who we are.
+    #[must_use]
+    pub const fn has_credentials(&self) -> bool {
+        self.key.is_some() || self.sas_token.is_some() || self.connection_string.is_some()
     }
 }
 

@@ -14,16 +14,18 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
+use super::credentials::{NoCredentials, innermost};
+
 /// Credentials are renewed so long before they end.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
 
-/// Why there are no credentials.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "no credentials: there are no keys in the configuration, and AWS's chain (environment, profile, \
-     web identity, container, instance) ended with: {0}"
-)]
-pub(super) struct NoCredentials(String);
+/// What the log and `check` say where the chain ends with nothing.
+fn no_credentials(why: &str) -> NoCredentials {
+    NoCredentials(format!(
+        "no credentials: there are no keys in the configuration, and AWS's chain (environment, \
+         profile, web identity, container, instance) ended with: {why}"
+    ))
+}
 
 struct Kept {
     credential: Arc<AwsCredential>,
@@ -65,10 +67,10 @@ impl AwsChain {
     }
 
     async fn ask(&self) -> Result<Kept, NoCredentials> {
-        let none = || NoCredentials("no source is configured".to_owned());
+        let none = || no_credentials("no source is configured");
         let provider = self.provider.as_ref().ok_or_else(none)?;
         let found = provider.provide_credentials().await;
-        let found = found.map_err(|e| NoCredentials(innermost(&e)))?;
+        let found = found.map_err(|e| no_credentials(&innermost(&e)))?;
         Ok(Kept {
             credential: Arc::new(AwsCredential {
                 key_id: found.access_key_id().to_owned(),
@@ -111,13 +113,4 @@ impl CredentialProvider for AwsChain {
             }
         }
     }
-}
-
-/// The cause at the bottom says most; the layers above it only name themselves.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! The HTTP client below the S3 store: `object_store`'s own, watched.
+//! The HTTP client below the stores: `object_store`'s own, watched.
 //!
 //! It adds two things. A *time-out that scales with the request's body*, because the client's
 //! total time-out knows nothing of sizes and its read time-out already runs while a body is being
@@ -16,6 +16,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
     ReqwestConnector,
 };
+use serde::Deserialize;
 
 /// What every request may take, however small.
 const BASE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -37,9 +38,9 @@ pub(super) const fn time_for(bytes: u64) -> Duration {
 pub(super) struct Answer {
     /// The HTTP status.
     pub(super) status: u16,
-    /// S3's error code; empty where the answer has no body.
+    /// The store's error code; empty where the answer has none.
     pub(super) code: String,
-    /// S3's message.
+    /// The store's message.
     pub(super) message: String,
 }
 
@@ -56,7 +57,13 @@ pub(super) async fn watched<F: Future>(operation: F) -> (F::Output, Option<Answe
     .await
 }
 
-fn note(answer: Option<Answer>) {
+/// What the last refusal was, for a client that can say more of it than its answer did.
+pub(super) fn last_answer() -> Option<Answer> {
+    LAST.try_with(|last| last.borrow().clone()).ok().flatten()
+}
+
+/// Keeps what the server said for whoever [`watched`] the operation.
+pub(super) fn note(answer: Option<Answer>) {
     // Outside `watched` (nobody asks) there is nothing to note.
     let _ = LAST.try_with(|last| last.replace(answer));
 }
@@ -95,13 +102,48 @@ impl HttpService for Watched {
             .await
             .map_err(|_| HttpError::new(HttpErrorKind::Timeout, NoAnswer(BASE_TIMEOUT)))??;
         let text = String::from_utf8_lossy(body.get(..WORDS_MAX).unwrap_or(&body)).into_owned();
-        note(Some(Answer {
-            status: parts.status.as_u16(),
-            code: element(&text, "Code").unwrap_or_default(),
-            message: element(&text, "Message").unwrap_or_default(),
-        }));
+        let header = parts.headers.get(AZURE_CODE).and_then(|code| code.to_str().ok());
+        note(Some(read_answer(parts.status.as_u16(), header, &text)));
         Ok(HttpResponse::from_parts(parts, text.into()))
     }
+}
+
+/// Where Azure says its code also to `HEAD`.
+const AZURE_CODE: &str = "x-ms-error-code";
+
+/// An error of Google's JSON API.
+#[derive(Deserialize)]
+struct GoogleAnswer {
+    error: GoogleError,
+}
+
+#[derive(Deserialize)]
+struct GoogleError {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    errors: Vec<GoogleReason>,
+}
+
+#[derive(Deserialize)]
+struct GoogleReason {
+    #[serde(default)]
+    reason: String,
+}
+
+/// Code and message, in whichever of the three ways the server says them.
+fn read_answer(status: u16, header: Option<&str>, text: &str) -> Answer {
+    if let Ok(GoogleAnswer { error }) = serde_json::from_str(text) {
+        let reason = error.errors.into_iter().next().map(|error| error.reason);
+        return Answer {
+            status,
+            code: plain(&reason.unwrap_or_default()),
+            message: plain(&error.message),
+        };
+    }
+    let code = element(text, "Code").or_else(|| header.map(plain));
+    let code = code.unwrap_or_default();
+    Answer { status, code, message: element(text, "Message").unwrap_or_default() }
 }
 
 /// The text of the first element `name` of an XML answer.
@@ -111,7 +153,12 @@ fn element(xml: &str, name: &str) -> Option<String> {
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
     let text = text.replace("&#34;", "\"");
     let text = text.replace("&apos;", "'").replace("&#39;", "'").replace("&amp;", "&");
-    Some(text.chars().filter(|c| !c.is_control()).take(500).collect())
+    Some(plain(&text))
+}
+
+/// A text on one line, not too long.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
 }
 
 #[cfg(test)]
@@ -127,6 +174,24 @@ mod tests {
         assert_eq!(element(xml, "Resource"), None);
         assert_eq!(element("<Code>torn", "Code"), None);
         assert_eq!(element("", "Code"), None);
+    }
+
+    #[test]
+    fn every_cloud_says_it_in_its_own_way() {
+        let answer = |code: &str, message: &str| Answer {
+            status: 404,
+            code: code.to_owned(),
+            message: message.to_owned(),
+        };
+        let xml = "<Error><Code>BlobNotFound</Code><Message>no\nblob</Message></Error>";
+        assert_eq!(read_answer(404, Some("Other"), xml), answer("BlobNotFound", "no blob"));
+        assert_eq!(read_answer(404, Some("BlobNotFound"), ""), answer("BlobNotFound", ""));
+        let json = r#"{"error":{"code":404,"message":"No such object: b/n",
+                      "errors":[{"message":"x","domain":"global","reason":"notFound"}]}}"#;
+        assert_eq!(read_answer(404, None, json), answer("notFound", "No such object: b/n"));
+        for foreign in ["", "<html>404</html>", r#"{"error":"invalid_grant"}"#, "[1]"] {
+            assert_eq!(read_answer(404, None, foreign), answer("", ""), "{foreign}");
+        }
     }
 
     #[test]

@@ -14,13 +14,18 @@
 //! All I/O of the directory store, and all hashing, blocks the calling thread: each worker process
 //! runs a current-thread runtime and has nothing better to do meanwhile.
 
+mod answers;
 mod aws_chain;
+mod azure;
+mod bucket;
+mod credentials;
 mod dir;
 mod error;
+mod gcs;
+mod gcs_client;
 mod http;
 pub mod names;
 mod s3;
-mod s3_errors;
 pub mod selftest;
 
 use std::fmt;
@@ -33,10 +38,12 @@ use bytes::Bytes;
 
 use crate::meta::MetaMap;
 
+pub use azure::{AzureAccess, AzureSettings};
 pub use dir::{DirSettings, DirStore, MetaReader};
 pub use error::StoreError;
+pub use gcs::GcsSettings;
 use names::{Folder, Name};
-pub use s3::{Credentials, Integrity, S3Settings, S3Store, Sse};
+pub use s3::{Credentials, Integrity, S3Settings, Sse};
 
 /// What [`Store::head`] tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +123,10 @@ pub trait Store: fmt::Debug + Send + Sync {
 pub enum Target {
     /// A bucket of S3 or of a look-alike.
     S3(S3Settings),
+    /// A bucket of Google Cloud Storage.
+    Gcs(GcsSettings),
+    /// A container of Azure Blob Storage.
+    Azure(AzureSettings),
     /// A directory.
     Dir(DirSettings),
 }
@@ -124,7 +135,9 @@ pub enum Target {
 /// last component is missing.
 pub async fn open(target: &Target) -> Result<Arc<dyn Store>, StoreError> {
     match target {
-        Target::S3(settings) => Ok(Arc::new(S3Store::open(settings).await?)),
+        Target::S3(settings) => Ok(Arc::new(s3::open(settings).await?)),
+        Target::Gcs(settings) => Ok(Arc::new(gcs::open(settings)?)),
+        Target::Azure(settings) => Ok(Arc::new(azure::open(settings)?)),
         Target::Dir(settings) => Ok(Arc::new(DirStore::open(settings)?)),
     }
 }

@@ -40,7 +40,7 @@ impl Check {
             Self::Random => "draw a random name",
             Self::Missing => "answer \"no such object\" (404) for a name that is absent",
             Self::Create => "create an object under @selftest/",
-            Self::SecondCreate => "refuse to create a name that is taken (If-None-Match: *)",
+            Self::SecondCreate => "refuse to create a name that is taken",
             Self::Head => "tell of an object (HEAD)",
             Self::Metadata => "give an object's metadata back",
             Self::Read => "read parts of an object",
@@ -54,31 +54,101 @@ impl Check {
     }
 
     /// What to do about a failure, as far as it is known.
-    const fn advice(self, object_store: bool) -> &'static str {
-        match (self, object_store) {
-            (Self::Missing, true) => {
-                "grant s3:ListBucket on the bucket and s3:GetObject on the prefix: without them S3 \
-                 answers 403 for what is absent"
-            }
-            (Self::Create, true) => {
-                "grant s3:PutObject (with a KMS key also kms:GenerateDataKey) on the prefix"
-            }
-            (Self::SecondCreate, true) => {
-                "this server ignores If-None-Match on PUT, so two writers could overwrite each \
-                 other; use a server or version that knows conditional writes"
-            }
-            (Self::Head | Self::Read, true) => {
-                "grant s3:GetObject (with a KMS key also kms:Decrypt) on the prefix"
-            }
-            (Self::Metadata, true) => "this server or a proxy before it drops x-amz-meta-* headers",
-            (Self::List, true) => {
-                "grant s3:ListBucket on the bucket; a server whose listings lag can't be used"
-            }
+    const fn advice(self, kind: Kind) -> &'static str {
+        match (self, kind) {
             (Self::Random, _) => "the operating system has no random numbers to give",
-            (_, false) => {
+            (_, Kind::Dir) => {
                 "the directory has to be writable, on a file system with hard links and POSIX \
                  semantics (not FAT, not most FUSE mounts of object stores)"
             }
+            (_, Kind::S3) => self.advice_s3(),
+            (_, Kind::Gcs) => self.advice_gcs(),
+            (_, Kind::Azure) => self.advice_azure(),
+        }
+    }
+
+    const fn advice_s3(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "grant s3:ListBucket on the bucket and s3:GetObject on the prefix: without them S3 \
+                 answers 403 for what is absent"
+            }
+            Self::Create => {
+                "grant s3:PutObject (with a KMS key also kms:GenerateDataKey) on the prefix"
+            }
+            Self::SecondCreate => {
+                "this server ignores If-None-Match on PUT, so two writers could overwrite each \
+                 other; use a server or version that knows conditional writes"
+            }
+            Self::Head | Self::Read => {
+                "grant s3:GetObject (with a KMS key also kms:Decrypt) on the prefix"
+            }
+            Self::Metadata => "this server or a proxy before it drops x-amz-meta-* headers",
+            Self::List => {
+                "grant s3:ListBucket on the bucket; a server whose listings lag can't be used"
+            }
+            Self::Random => "",
+        }
+    }
+
+    const fn advice_gcs(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "grant storage.objects.list and storage.objects.get (roles/storage.objectViewer): \
+                 without the first one GCS answers 403 for what is absent"
+            }
+            Self::Create => "grant storage.objects.create (roles/storage.objectCreator)",
+            Self::SecondCreate => {
+                "this server ignores ifGenerationMatch=0, so two writers could overwrite each \
+                 other; it can't be used"
+            }
+            Self::Head | Self::Read => "grant storage.objects.get (roles/storage.objectViewer)",
+            Self::Metadata => "this server or a proxy before it drops metadata",
+            Self::List => {
+                "grant storage.objects.list (roles/storage.objectViewer); a server whose listings \
+                 lag can't be used"
+            }
+            Self::Random => "",
+        }
+    }
+
+    const fn advice_azure(self) -> &'static str {
+        match self {
+            Self::Missing | Self::Head | Self::Read => {
+                "grant reading blobs (Storage Blob Data Reader; in a signature: r)"
+            }
+            Self::Create => {
+                "grant creating blobs (blobs/add/action or blobs/write; in a signature: c)"
+            }
+            Self::SecondCreate => {
+                "this server ignores If-None-Match on Put Blob, so two writers could overwrite \
+                 each other; it can't be used"
+            }
+            Self::Metadata => "this server or a proxy before it drops x-ms-meta-* headers",
+            Self::List => {
+                "grant listing (Storage Blob Data Reader; in a signature of the container: l)"
+            }
+            Self::Random => "",
+        }
+    }
+}
+
+/// What kind of store it is, for the advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    S3,
+    Gcs,
+    Azure,
+    Dir,
+}
+
+impl Kind {
+    fn of(store: &dyn Store) -> Self {
+        match store.url().split_once("://") {
+            Some(("gs", _)) => Self::Gcs,
+            Some(("az", _)) => Self::Azure,
+            Some(("file", _)) => Self::Dir,
+            _ => Self::S3,
         }
     }
 }
@@ -101,8 +171,7 @@ pub struct Failure {
     pub check: Check,
     /// What it did instead.
     pub reason: Reason,
-    /// Whether it is an object store, for the advice.
-    object_store: bool,
+    kind: Kind,
 }
 
 impl fmt::Display for Failure {
@@ -137,7 +206,7 @@ impl Failure {
                 "correct the credentials"
             }
             Reason::Store(StoreError::NoBucket { .. }) => "create it first, or correct its name",
-            _ => self.check.advice(self.object_store),
+            _ => self.check.advice(self.kind),
         }
     }
 
@@ -279,8 +348,7 @@ fn random_name(store: &dyn Store) -> Result<Name, Failure> {
 }
 
 fn fail(store: &dyn Store, check: Check, reason: Reason) -> Failure {
-    let object_store = store.keeps_metadata();
-    Failure { store: store.url().to_owned(), check, reason, object_store }
+    Failure { store: store.url().to_owned(), check, reason, kind: Kind::of(store) }
 }
 
 type Outcome = Result<(), (Check, Reason)>;
@@ -346,7 +414,8 @@ async fn first_create(store: &dyn Store, name: &Name, meta: &MetaMap) -> Outcome
 async fn second_create(store: &dyn Store, name: &Name, meta: &MetaMap) -> Outcome {
     let check = Check::SecondCreate;
     match create(store, name, b"a second create\n", meta).await {
-        Err(StoreError::Exists { .. }) => {}
+        // Who may create and not overwrite is refused for that, on GCS and Azure.
+        Err(StoreError::Exists { .. } | StoreError::Denied { credentials: false, .. }) => {}
         Err(e) => return Err((check, Reason::Store(e))),
         Ok(()) => return Err((check, Reason::Wrong("it took the second one".to_owned()))),
     }

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
 
 use crate::archive;
-use crate::config::{ArchiveTarget, S3Target};
+use crate::config::{ArchiveTarget, AzureTarget, GcsTarget, S3Target};
 use crate::legacy::name::{self, LegacyName};
 use crate::store::names::{Folder, Name, NameError};
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, TopicPartition};
+use crate::url::Bucket;
 
 /// The place of its objects; opened when it is first needed.
 #[derive(Debug)]
@@ -32,6 +33,16 @@ impl Originals {
             ArchiveTarget::S3(s3) => {
                 let root = S3Target { prefix: String::new(), ..s3.clone() };
                 (ArchiveTarget::S3(root), s3.prefix == name::OBJECTS)
+            }
+            ArchiveTarget::Gcs(gcs) => {
+                let root = Bucket { prefix: String::new(), ..gcs.bucket.clone() };
+                let at_home = gcs.bucket.prefix == name::OBJECTS;
+                (ArchiveTarget::Gcs(GcsTarget { bucket: root, ..gcs.clone() }), at_home)
+            }
+            ArchiveTarget::Azure(azure) => {
+                let root = Bucket { prefix: String::new(), ..azure.container.clone() };
+                let at_home = azure.container.prefix == name::OBJECTS;
+                (ArchiveTarget::Azure(AzureTarget { container: root, ..azure.clone() }), at_home)
             }
             dir @ ArchiveTarget::Dir { .. } => (dir.clone(), true),
         };

@@ -9,17 +9,18 @@ use crate::harness::sources;
 /// Module, and what it may use. What two rooms both need lies below them.
 const MAP: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("url", &[]),
     ("meta", &["types"]),
     ("mak", &["types", "meta"]),
     ("codec", &["types", "meta"]),
     ("chain", &["types", "meta"]),
     ("legacy", &["types", "mak", "codec"]),
-    ("config", &["types"]),
+    ("config", &["types", "url"]),
     ("logging", &["types", "config"]),
     ("sys", &["types"]),
     ("supervisor", &["types", "sys"]),
     ("kafka", &["types", "logging"]),
-    ("store", &["types", "meta"]),
+    ("store", &["types", "meta", "url"]),
     ("spool", &["types", "meta", "chain"]),
     ("model", &["types", "meta", "chain", "spool"]),
     ("status", &["types", "meta", "sys", "supervisor", "store", "spool"]),
@@ -28,6 +29,7 @@ const MAP: &[(&str, &[&str])] = &[
         "worker",
         &[
             "types",
+            "url",
             "meta",
             "mak",
             "codec",
@@ -48,6 +50,7 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "types",
+            "url",
             "meta",
             "mak",
             "codec",

@@ -8,6 +8,7 @@ mod archive;
 mod arrows;
 mod chain;
 mod check;
+mod clouds;
 mod connect;
 mod demo;
 mod errors;

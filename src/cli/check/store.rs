@@ -1,19 +1,22 @@
 //! The archive's store: the self-test, and the rights by their names.
 
+mod advice;
+mod rights;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::report::{Area, Line};
 use crate::archive;
 use crate::cli::Exit;
-use crate::config::{ArchiveTarget, Config, S3Target, Sse};
+use crate::config::{ArchiveTarget, Config};
 use crate::store::selftest::{Check, Clock, Failure, Reason, Survey, survey};
 use crate::store::{Store, StoreError};
 
 /// How long the store may take for all of it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Requests carry the time, and AWS refuses those that are a quarter of an hour off.
+/// Requests carry the time, and the clouds refuse those that are a quarter of an hour off.
 const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
 
 /// What was found.
@@ -32,14 +35,8 @@ impl Found {
     pub(super) fn silent(config: &Config) -> Self {
         let target = &config.archive.target;
         let found = format!("no answer within {} s", PATIENCE.as_secs());
-        let todo = match target {
-            ArchiveTarget::S3(s3) if s3.endpoint.is_some() => {
-                "correct [s3] s3_endpoint, or open the way there (a firewall, a proxy)"
-            }
-            ArchiveTarget::S3(_) => "open the way to AWS (a firewall, a proxy, a VPC endpoint)",
-            ArchiveTarget::Dir { .. } => "look after the file system: it does not answer",
-        };
-        Self::only(Line::fail(Area::Store, &target.to_string(), &found, todo, Exit::Unavailable))
+        let todo = advice::silent(target);
+        Self::only(Line::fail(Area::Store, &target.to_string(), &found, &todo, Exit::Unavailable))
     }
 }
 
@@ -96,7 +93,7 @@ fn exit_of(code: u8) -> Exit {
 
 fn unopened(subject: &str, target: &ArchiveTarget, error: &StoreError) -> Line {
     let exit = exit_of(error.exit_code());
-    Line::fail(Area::Store, subject, &words(error), &todo(target, error, ""), exit)
+    Line::fail(Area::Store, subject, &words(error), &advice::todo(target, error, ""), exit)
 }
 
 fn told(target: &ArchiveTarget, store: Arc<dyn Store>, survey: &Survey) -> Found {
@@ -110,15 +107,15 @@ fn told(target: &ArchiveTarget, store: Arc<dyn Store>, survey: &Survey) -> Found
     let contract = failures.iter().filter(|failure| !is_right(failure));
     lines.extend(contract.map(|failure| contract_line(&subject, target, failure)));
     let usable = failures.is_empty();
-    if let ArchiveTarget::S3(s3) = target
+    if !matches!(target, ArchiveTarget::Dir { .. })
         && !failures.iter().any(|failure| !is_right(failure))
     {
         if !usable {
             let found = format!("answers, but refuses something{}", how(target));
-            let todo = "grant the missing rights, see below; docs/stores.md has the whole policy";
+            let todo = "grant the missing rights, see below; docs/stores.md has all of them";
             lines.push(Line::fail(Area::Store, &subject, &found, todo, Exit::NoPermission));
         }
-        lines.extend(rights(s3, survey));
+        lines.extend(rights::rights(target, survey));
         lines.push(clock(survey.clock));
     }
     Found { lines, store: usable.then_some(store) }
@@ -126,10 +123,28 @@ fn told(target: &ArchiveTarget, store: Arc<dyn Store>, survey: &Survey) -> Found
 
 /// How it is reached, for people.
 fn how(target: &ArchiveTarget) -> String {
-    let ArchiveTarget::S3(s3) = target else { return String::new() };
-    let keys = if s3.access_key.is_some() { "keys of the file" } else { "AWS's chain" };
-    let plain = if s3.is_plain_http() { ", not encrypted" } else { "" };
-    format!("; {}, {keys}{plain}", s3.endpoint.as_deref().unwrap_or("AWS"))
+    let (endpoint, cloud, own, plain) = match target {
+        ArchiveTarget::S3(s3) => {
+            (s3.endpoint.as_deref(), "AWS", s3.access_key.is_some(), s3.is_plain_http())
+        }
+        ArchiveTarget::Gcs(gcs) => {
+            let plain = gcs.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+            (gcs.endpoint.as_deref(), "Google", gcs.credentials.is_some(), plain)
+        }
+        ArchiveTarget::Azure(azure) => {
+            let plain = azure.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+            (azure.endpoint.as_deref(), "Azure", azure.has_credentials(), plain)
+        }
+        ArchiveTarget::Dir { .. } => return String::new(),
+    };
+    let keys = match (target, own) {
+        (ArchiveTarget::S3(_), true) => "keys of the file",
+        (_, true) => "credentials of the file",
+        (ArchiveTarget::S3(_), false) => "AWS's chain",
+        (_, false) => "credentials of the environment",
+    };
+    let plain = if plain { ", not encrypted" } else { "" };
+    format!("; {}, {keys}{plain}", endpoint.unwrap_or(cloud))
 }
 
 /// Whether it is a right that is missing, rather than anything else.
@@ -140,11 +155,11 @@ fn is_right(failure: &Failure) -> bool {
 fn contract_line(subject: &str, target: &ArchiveTarget, failure: &Failure) -> Line {
     let exit = exit_of(failure.exit_code());
     let (found, todo) = match &failure.reason {
-        // The first question of all: whatever answers this so is no S3.
+        // The first question of all: whatever answers this so is no such store.
         Reason::Store(error @ StoreError::Other { .. }) if failure.check == Check::Missing => {
-            (words(error), todo(target, error, ""))
+            (words(error), advice::todo(target, error, ""))
         }
-        Reason::Store(error) => (words(error), todo(target, error, failure.remedy())),
+        Reason::Store(error) => (words(error), advice::todo(target, error, failure.remedy())),
         Reason::Wrong(_) => (failure.what(), failure.remedy().to_owned()),
     };
     Line::fail(Area::Store, subject, &found, &todo, exit)
@@ -154,163 +169,6 @@ fn contract_line(subject: &str, target: &ArchiveTarget, failure: &Failure) -> Li
 fn words(error: &StoreError) -> String {
     let text = error.to_string();
     text.split_once(": ").map(|(_, words)| words.to_owned()).unwrap_or(text)
-}
-
-/// What to do about a store that can't be used at all.
-fn todo(target: &ArchiveTarget, error: &StoreError, otherwise: &str) -> String {
-    let ArchiveTarget::S3(s3) = target else { return otherwise.to_owned() };
-    let text = error.to_string();
-    let has = |part: &str| text.contains(part);
-    match error {
-        StoreError::NoBucket { .. } => format!(
-            "create the bucket \"{}\", or correct [s3] s3_bucket_name{}",
-            s3.bucket,
-            if s3.endpoint.is_some() { " or s3_endpoint" } else { "" }
-        ),
-        StoreError::Denied { .. } if has("RequestTimeTooSkewed") || has("RequestExpired") => {
-            "set this machine's clock (NTP): requests carry the time, and it is too far off".to_owned()
-        }
-        StoreError::Denied { credentials: true, .. } if s3.access_key.is_some() => {
-            "correct [s3] s3_access_key and s3_secret_key, or leave both empty for AWS's own chain".to_owned()
-        }
-        StoreError::Denied { credentials: true, .. } => {
-            "give credentials: [s3] s3_access_key and s3_secret_key, or one of AWS's own ways (environment, profile, \
-             role of the instance)"
-                .to_owned()
-        }
-        StoreError::Unavailable { .. } if s3.endpoint.is_none() => {
-            "open the way to AWS (a firewall, a proxy, a VPC endpoint), or correct [s3] s3_region".to_owned()
-        }
-        StoreError::Unavailable { .. } if !s3.is_plain_http() && ["InvalidContentType", "corrupt message", "handshake eof"].into_iter().any(has) => {
-            "no TLS is spoken there: begin [s3] s3_endpoint with http://, or use the port for https".to_owned()
-        }
-        StoreError::Unavailable { .. } if has("certificate") || has("UnknownIssuer") => {
-            "the certificate is not accepted: install the authority that signed it on this machine, and use the name in \
-             it in [s3] s3_endpoint"
-                .to_owned()
-        }
-        StoreError::Unavailable { .. } => {
-            "start the server, or correct [s3] s3_endpoint: its scheme, its host, its port".to_owned()
-        }
-        _ if has("is the region right?") => "correct [s3] s3_region".to_owned(),
-        _ if otherwise.is_empty() => {
-            "is this a server that speaks S3, at this port, with this scheme? correct [s3] s3_endpoint".to_owned()
-        }
-        _ => otherwise.to_owned(),
-    }
-}
-
-/// Each action that is needed, and whether it is allowed.
-fn rights(s3: &S3Target, survey: &Survey) -> Vec<Line> {
-    let place = match s3.prefix.as_str() {
-        "" => s3.bucket.clone(),
-        prefix => format!("{}/{prefix}", s3.bucket),
-    };
-    let mut lines = vec![
-        list_right(&s3.bucket, survey),
-        right("s3:PutObject", &place, result(survey, Check::Create)),
-        right("s3:GetObject", &place, read_result(survey)),
-    ];
-    let created = result(survey, Check::Create);
-    if !s3.tags.is_empty() {
-        lines.push(right("s3:PutObjectTagging", &place, created));
-    }
-    if let Some(Sse::Kms { key } | Sse::KmsDsse { key }) = &s3.sse {
-        let key = key.as_deref().unwrap_or("the bucket's KMS key");
-        lines.push(right("kms:GenerateDataKey", key, created));
-        lines.push(right("kms:Decrypt", key, read_result(survey)));
-    }
-    lines.extend(survey.removed.as_ref().map(|removed| delete_right(&place, removed)));
-    lines
-}
-
-/// How a check went.
-#[derive(Clone, Copy)]
-enum Went<'a> {
-    Well,
-    Refused(&'a StoreError),
-    NotTried,
-}
-
-fn result(survey: &Survey, check: Check) -> Went<'_> {
-    let found = survey.found.iter().find(|(other, _)| *other == check).map(|(_, result)| result);
-    match found {
-        Some(Ok(())) => Went::Well,
-        Some(Err(Failure { reason: Reason::Store(error @ StoreError::Denied { .. }), .. })) => {
-            Went::Refused(error)
-        }
-        _ => Went::NotTried,
-    }
-}
-
-fn read_result(survey: &Survey) -> Went<'_> {
-    match (result(survey, Check::Head), result(survey, Check::Read)) {
-        (Went::Refused(error), _) | (_, Went::Refused(error)) => Went::Refused(error),
-        (Went::NotTried, _) | (_, Went::NotTried) => Went::NotTried,
-        (Went::Well, Went::Well) => Went::Well,
-    }
-}
-
-fn right(action: &str, place: &str, went: Went<'_>) -> Line {
-    match went {
-        Went::Well => Line::ok(Area::Right, action, &format!("granted on {place}")),
-        Went::NotTried => {
-            Line::skip(Area::Right, action, "can't be tried, as no object could be created")
-        }
-        Went::Refused(error) => match named_action(error) {
-            Some(other) if other != action => {
-                Line::skip(Area::Right, action, &format!("can't be tried without {other}"))
-            }
-            _ => {
-                let todo = if action.starts_with("kms:") {
-                    format!("grant {action} on {place}, also in the key's own policy")
-                } else {
-                    format!("grant {action} on {place}/*")
-                };
-                Line::fail(Area::Right, action, &words(error), &todo, Exit::NoPermission)
-            }
-        },
-    }
-}
-
-/// The action that AWS says is missing: "... is not authorized to perform: s3:PutObject on ...".
-fn named_action(error: &StoreError) -> Option<String> {
-    let text = error.to_string();
-    let (_, behind) = text.split_once("to perform: ")?;
-    Some(behind.split(' ').next().unwrap_or_default().to_owned())
-}
-
-/// Listing may be allowed while an absent name still answers 403: then the right has a condition.
-fn list_right(bucket: &str, survey: &Survey) -> Line {
-    const ACTION: &str = "s3:ListBucket";
-    let grant = format!(
-        "grant {ACTION} on the bucket {bucket} itself, without a condition on s3:prefix: else S3 answers 403 for a name \
-         that is absent"
-    );
-    let fail = |found: &str| Line::fail(Area::Right, ACTION, found, &grant, Exit::NoPermission);
-    match (result(survey, Check::List), result(survey, Check::Missing)) {
-        (Went::Refused(error), _) | (Went::NotTried, Went::Refused(error)) => fail(&words(error)),
-        (Went::Well, Went::Refused(error)) if matches!(read_result(survey), Went::Well) => {
-            fail(&format!("lists, but refuses to speak of an absent name: {}", words(error)))
-        }
-        (Went::Well, _) => Line::ok(Area::Right, ACTION, &format!("granted on {bucket}")),
-        (Went::NotTried, Went::Well | Went::NotTried) => {
-            Line::skip(Area::Right, ACTION, "could not be tried")
-        }
-    }
-}
-
-fn delete_right(place: &str, removed: &Result<(), StoreError>) -> Line {
-    const ACTION: &str = "s3:DeleteObject";
-    let found = match removed {
-        Ok(()) => "granted; needed nowhere but under @selftest/".to_owned(),
-        Err(_) => {
-            format!(
-                "not granted, and not needed; 48 bytes stay under {place}/@selftest/ at each start"
-            )
-        }
-    };
-    Line::ok(Area::Right, ACTION, &found)
 }
 
 fn clock(clock: Option<Clock>) -> Line {
@@ -323,7 +181,7 @@ fn clock(clock: Option<Clock>) -> Line {
         let found = format!("{} s apart, of at most 900 s", off.as_secs());
         return Line::ok(Area::Clock, subject, &found);
     }
-    let found = format!("{} s apart; at 900 s S3 refuses every request", off.as_secs());
+    let found = format!("{} s apart; at 900 s the store refuses every request", off.as_secs());
     Line::warn(Area::Clock, subject, &found, "set this machine's clock (NTP)")
 }
 
@@ -340,7 +198,6 @@ fn difference(clock: Clock) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::check::report::Verdict::{Fail, Skip};
 
     #[test]
     fn clocks_differ_only_outside_of_the_request() {
@@ -349,21 +206,5 @@ mod tests {
             difference(Clock { before: at(100), after: at(105), store: at(store) }).as_secs()
         };
         assert_eq!([off(99), off(100), off(105), off(98), off(405)], [0, 0, 0, 1, 300]);
-    }
-
-    fn denied(words: &str) -> StoreError {
-        let (name, words) = ("s3://b/x".to_owned(), words.to_owned());
-        StoreError::Denied { name, words, credentials: false }
-    }
-
-    #[test]
-    fn the_action_that_is_named_is_the_one_that_is_missing() {
-        let error = denied("HTTP 403: u is not authorized to perform: kms:GenerateDataKey on k");
-        let verdict = |action| right(action, "b/p", Went::Refused(&error)).verdict;
-        assert_eq!(verdict("kms:GenerateDataKey"), Fail);
-        assert_eq!(verdict("s3:PutObject"), Skip);
-        let error = denied("HTTP 403 AccessDenied");
-        let line = right("s3:PutObject", "b/p", Went::Refused(&error));
-        assert_eq!((line.verdict, line.todo.as_str()), (Fail, "grant s3:PutObject on b/p/*"));
     }
 }

@@ -77,6 +77,17 @@ fn mechanism(kafka: &KafkaProperties) -> String {
 pub(super) fn archive(target: &ArchiveTarget) -> String {
     match target {
         ArchiveTarget::S3(s3) => format!("{target} {}", bucket(s3)),
+        ArchiveTarget::Gcs(gcs) => {
+            let place = gcs.endpoint.as_deref().unwrap_or("Google");
+            let file = gcs.credentials.as_ref().map(|path| path.display().to_string());
+            let whose = file.unwrap_or_else(|| "Google's own places".to_owned());
+            format!("{target} at {place}, with the credentials of {whose}")
+        }
+        ArchiveTarget::Azure(azure) => {
+            let place = azure.endpoint.as_deref().unwrap_or("Azure");
+            let whose = if azure.has_credentials() { "the file" } else { "Azure's own places" };
+            format!("{target} at {place}, with the credentials of {whose}")
+        }
         ArchiveTarget::Dir { .. } => target.to_string(),
     }
 }

@@ -1,12 +1,13 @@
-//! Where archived files go: `[archive]` and the bucket of `[s3]`.
+//! Where archived files go: `[archive]` and the bucket of `[s3]`; `clouds` has the others'.
 
-use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::super::keys::{self, Key};
 use super::super::secret::Secret;
 use super::super::typed::{Archive, ArchiveTarget, S3Target, Sse, Tag};
 use super::checker::Checker;
+use super::clouds;
+use crate::url::{self, ArchiveUrl, Bucket, UrlError};
 
 /// What an object store allows each object.
 const MOST_TAGS: usize = 10;
@@ -29,17 +30,14 @@ pub(super) fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
         }
         (false, false) => {
             let what = "nothing says where the archive is";
-            check.problem(
-                bucket,
-                what,
-                "set it, or [archive] url = s3://bucket/prefix or file:///directory",
-            );
+            check.problem(bucket, what, format!("set it, or [archive] url = {}", url::EXPECTED));
             access(check);
             None
         }
         (false, true) => {
-            let name = check.parse(bucket, BUCKET, bucket_name);
-            let prefix = check.parse(&keys::S3_PREFIX, PREFIX, prefix);
+            unused(check, &[clouds::GCS, clouds::AZURE]);
+            let name = check.parse(bucket, BUCKET, url::bucket_name);
+            let prefix = check.parse(&keys::S3_PREFIX, url::PREFIX, url::prefix);
             s3(check, name, prefix)
         }
         (true, false) => from_url(check),
@@ -48,61 +46,59 @@ pub(super) fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
 
 fn from_url(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
     let key = &keys::ARCHIVE_URL;
-    let url = check.peek(key)?;
+    let text = check.peek(key)?;
     if check.is_set(&keys::S3_PREFIX) {
         let what = "the key has no effect beside [archive] url, which holds the prefix itself";
         check.warning(&keys::S3_PREFIX, what, "remove the line");
     }
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    if scheme.eq_ignore_ascii_case("file") {
-        unused_by_directory(check);
-        return check.parse(key, "file:///DIRECTORY with its whole path", |_| directory(rest));
-    }
-    if scheme.eq_ignore_ascii_case("s3") {
-        let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let both = check.parse(key, "s3://BUCKET or s3://BUCKET/PREFIX", |_| {
-            Some((bucket_name(bucket)?, prefix(path)?))
-        });
-        let (name, prefix) = both.unzip();
-        return s3(check, name, prefix);
-    }
-    access(check);
-    let known = "use s3://BUCKET/PREFIX or file:///DIRECTORY";
-    match scheme.to_ascii_lowercase().as_str() {
-        "gs" | "az" | "azure" | "abfs" | "abfss" | "gcs" => {
-            let what = format!("{scheme}:// is not supported in this version");
-            check.problem(key, what, known);
+    match ArchiveUrl::parse(text) {
+        Ok(ArchiveUrl::S3(Bucket { name, prefix })) => {
+            unused(check, &[clouds::GCS, clouds::AZURE]);
+            s3(check, Some(name), Some(prefix))
         }
-        _ => check.problem(key, format!("{} is no url of an archive", check.shown(key)), known),
+        Ok(ArchiveUrl::Gcs(bucket)) => {
+            unused(check, &[BUCKET_KEYS, clouds::AZURE]);
+            clouds::gcs(check, bucket)
+        }
+        Ok(ArchiveUrl::Azure { container, account }) => {
+            unused(check, &[BUCKET_KEYS, clouds::GCS]);
+            clouds::azure(check, container, account)
+        }
+        Ok(ArchiveUrl::Dir(path)) => {
+            unused(check, &[BUCKET_KEYS, clouds::GCS, clouds::AZURE]);
+            Some(ArchiveTarget::Dir { path })
+        }
+        Err(UrlError::Form(expected)) => {
+            check.not(key, expected);
+            access(check);
+            None
+        }
+        Err(UrlError::Scheme) => {
+            let what = format!("{} is no url of an archive", check.shown(key));
+            check.problem(key, what, format!("use {}", url::EXPECTED));
+            access(check);
+            None
+        }
     }
-    None
 }
 
-fn directory(path: &str) -> Option<ArchiveTarget> {
-    let path = Path::new(path);
-    let plain = path.components().all(|part| part != Component::ParentDir);
-    (path.is_absolute() && plain)
-        .then(|| ArchiveTarget::Dir { path: path.components().collect::<PathBuf>() })
-}
+/// How a bucket of S3 is reached and what is made in it.
+const BUCKET_KEYS: &[&Key] = &[
+    &keys::S3_ENDPOINT,
+    &keys::S3_REGION,
+    &keys::S3_ACCESS_KEY,
+    &keys::S3_SECRET_KEY,
+    &keys::S3_STORAGE_CLASS,
+    &keys::S3_SSE,
+    &keys::S3_TAGS,
+];
 
-/// Settings of a bucket do nothing for a directory.
-fn unused_by_directory(check: &mut Checker<'_>) {
-    let settings = [
-        &keys::S3_ENDPOINT,
-        &keys::S3_REGION,
-        &keys::S3_ACCESS_KEY,
-        &keys::S3_SECRET_KEY,
-        &keys::S3_STORAGE_CLASS,
-        &keys::S3_SSE,
-        &keys::S3_TAGS,
-    ];
-    for key in settings {
+/// Settings of one store do nothing for another.
+fn unused(check: &mut Checker<'_>, keys: &[&[&Key]]) {
+    for key in keys.iter().copied().flatten() {
         if check.is_set(key) {
-            check.warning(
-                key,
-                "the key has no effect on an archive in a directory",
-                "remove the line",
-            );
+            let what = "the key has no effect on an archive that is elsewhere";
+            check.warning(key, what, "remove the line");
         }
     }
 }
@@ -201,27 +197,9 @@ fn storage_class(check: &mut Checker<'_>) -> Option<Option<String>> {
 }
 
 const BUCKET: &str = "the name of a bucket: 3 to 63 of a-z 0-9 . - and no slash";
-const PREFIX: &str = "a prefix of names that are parted by single slashes, none of them . or ..";
-
-fn bucket_name(text: &str) -> Option<String> {
-    // Old buckets, and other stores', have capitals and underscores too.
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    ((3..=255).contains(&text.len()) && text.bytes().all(legal)).then(|| text.to_owned())
-}
-
-fn prefix(text: &str) -> Option<String> {
-    let inner = text.strip_prefix('/').unwrap_or(text);
-    let inner = inner.strip_suffix('/').unwrap_or(inner);
-    let legal = |part: &str| {
-        let odd = |c: char| c.is_control() || c.is_whitespace() || "\\?#%*\"<>|".contains(c);
-        !matches!(part, "" | "." | "..") && !part.contains(odd)
-    };
-    let fits = inner.is_empty() || inner.split('/').all(legal);
-    (fits && inner.len() <= 512).then(|| inner.to_owned())
-}
 
 /// With its scheme, which is https unless it says http; no user, no path.
-fn endpoint(text: &str) -> Option<String> {
+pub(super) fn endpoint(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let scheme = scheme.to_ascii_lowercase();
     let host = rest.strip_suffix('/').unwrap_or(rest);
@@ -295,17 +273,6 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_plain() {
-        for (text, plain) in [("", ""), ("/", ""), ("a/b/", "a/b"), ("/a", "a"), ("a=1/b", "a=1/b")]
-        {
-            assert_eq!(prefix(text).as_deref(), Some(plain), "{text}");
-        }
-        for text in ["a//b", "..", "a/./b", "a b", "a%2f", "a//"] {
-            assert_eq!(prefix(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn encryption_and_tags_read() {
         assert_eq!(sse("AES256"), Some(Sse::Aes256));
         for text in ["aws:kms", "aws:kms:arn:aws:kms:x:key/1", "aws:kms:dsse", "aws:kms:dsse:k"] {
@@ -318,12 +285,5 @@ mod tests {
         for text in ["team", "=x", "a=1,a=2", "a=1,", "a=b=c", &["k=v"; 11].join(",")] {
             assert_eq!(tags(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn directories_are_absolute() {
-        let dir = |path: &str| Some(ArchiveTarget::Dir { path: path.into() });
-        assert_eq!(directory("/a/b/"), dir("/a/b"));
-        assert_eq!((directory("a/b"), directory(""), directory("/a/../b")), (None, None, None));
     }
 }

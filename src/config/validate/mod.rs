@@ -6,6 +6,7 @@
 
 mod archive;
 mod checker;
+mod clouds;
 mod consumer;
 mod cross;
 mod kafka;

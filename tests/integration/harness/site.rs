@@ -128,6 +128,14 @@ impl Site {
         self.set("archive", "url", format!("file://{}", self.archive.display()));
     }
 
+    /// Archives into what `url` names; checks look at a directory, into which the test has to fetch
+    /// it.
+    pub(crate) fn archive_elsewhere(&mut self, url: &str) {
+        self.unset("s3");
+        self.archive = self.dir.join("fetched");
+        self.set("archive", "url", url);
+    }
+
     /// Where the archive lies on the disk.
     pub(crate) fn archive_path(&self) -> &Path {
         &self.archive

@@ -1,11 +1,14 @@
-//! Real servers for tests: Kafka, an S3 server over a directory, and a proxy that makes faults.
+//! Real servers for tests: Kafka, an S3 server over a directory, emulators of GCS and Azure, and a
+//! proxy that makes faults.
 //!
 //! Each is started at most once in a test process, on free ports, and lives until that process
 //! ends, however it ends: the kernel kills them with it. Data and logs lie in
 //! `target/tmp/run-PID/`, which the next test process removes. The programs come from
 //! `tests/servers/fetch`.
 
+mod azure;
 mod fault;
+mod gcs;
 mod kafka;
 mod other_s3;
 mod s3;
@@ -19,7 +22,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
+pub(crate) use azure::{ACCOUNT, ACCOUNT_KEY, Azurite, azurite};
 pub(crate) use fault::{Action, FaultProxy, Outcome, Seen};
+pub(crate) use gcs::gcs;
 pub(crate) use kafka::{Kafka, PASSWORD, USER, kafka, kafka_other};
 pub(crate) use other_s3::{Minio, OtherS3};
 pub(crate) use s3::{ACCESS_KEY, REGION, SECRET_KEY, s3};
@@ -56,6 +61,10 @@ struct Programs {
     /// The folder of Kafka's jars.
     kafka: PathBuf,
     versitygw: PathBuf,
+    /// fake-gcs-server.
+    gcs: PathBuf,
+    /// A folder of Node's modules; not there where there is no npm.
+    azurite: PathBuf,
     minio: PathBuf,
     /// MinIO's administration.
     mc: PathBuf,
@@ -70,9 +79,9 @@ fn programs() -> &'static Programs {
         assert!(output.status.success(), "{} failed: {}", script.display(), output.status);
         let text = String::from_utf8(output.stdout).expect("fetch prints UTF-8");
         let paths: Vec<_> = text.lines().map(PathBuf::from).collect();
-        let [kafka, versitygw, _toxiproxy, minio, mc, moto] =
-            paths.try_into().expect("fetch prints six paths");
-        Programs { kafka, versitygw, minio, mc, moto }
+        let [kafka, versitygw, _toxiproxy, gcs, azurite, minio, mc, moto] =
+            paths.try_into().expect("fetch prints eight paths");
+        Programs { kafka, versitygw, gcs, azurite, minio, mc, moto }
     });
     &PROGRAMS
 }
