@@ -119,16 +119,22 @@ pub struct Disagreement {
     pub there: String,
 }
 
+impl fmt::Display for IdentityPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "cluster id",
+            Self::Topic => "topic",
+            Self::TopicId => "topic id",
+            Self::Partition => "partition",
+            Self::Isolation => "isolation level",
+        })
+    }
+}
+
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
-            IdentityPart::Cluster => "cluster id",
-            IdentityPart::Topic => "topic",
-            IdentityPart::TopicId => "topic id",
-            IdentityPart::Partition => "partition",
-            IdentityPart::Isolation => "isolation level",
-        };
-        write!(f, "its {what} is \"{}\" in the archive, but \"{}\" here", self.there, self.here)
+        let Self { what, here, there } = self;
+        write!(f, "its {what} is \"{there}\" in the archive, but \"{here}\" here")
     }
 }
 
@@ -209,17 +215,26 @@ pub struct Totals {
     pub bytes: u64,
     /// Recorded gaps.
     pub gaps: u64,
+    /// Lowest and highest timestamp; `None` without any, and if a file counted here did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<(i64, i64)>,
 }
 
 impl Totals {
     /// The totals behind a further file.
     #[must_use]
-    pub const fn with(self, file: &FileMeta) -> Self {
+    pub fn with(self, file: &FileMeta) -> Self {
         Self {
             files: self.files.saturating_add(1),
             records: self.records.saturating_add(file.records),
             bytes: self.bytes.saturating_add(file.bytes),
-            gaps: self.gaps.saturating_add(file.gap.is_some() as u64),
+            gaps: self.gaps.saturating_add(u64::from(file.gap.is_some())),
+            times: match (self.times, file.times) {
+                (Some((low, high)), Some((l, h))) => Some((low.min(l), high.max(h))),
+                // Records whose times nobody counted: whatever is known of others is not all.
+                (None, times) => times.filter(|_| self.records == 0),
+                (times, None) => times,
+            },
         }
     }
 }
@@ -468,6 +483,10 @@ fn write_totals(map: &mut Writer, totals: Totals) {
     map.put("totalrecords", &totals.records);
     map.put("totalbytes", &totals.bytes);
     map.put("totalgaps", &totals.gaps);
+    if let Some((low, high)) = totals.times {
+        map.put("totalfirsttime", &low);
+        map.put("totallasttime", &high);
+    }
 }
 
 fn wrong(key: &'static str, value: &str, why: impl fmt::Display) -> MetaError {
@@ -518,10 +537,7 @@ fn read_identity(read: &Reader<'_>) -> Result<Identity, MetaError> {
 
 fn read_file(read: &Reader<'_>) -> Result<FileMeta, MetaError> {
     let (start, next) = (read.offset("start")?, read.offset("next")?);
-    let times = match (read.parse_optional("firsttime")?, read.parse_optional("lasttime")?) {
-        (Some(low), Some(high)) => Some((low, high)),
-        _ => None,
-    };
+    let times = read_times(read, "firsttime", "lasttime")?;
     let gap = match read.optional("gapfrom") {
         Some(_) => Some(Gap {
             from: read.offset("gapfrom")?,
@@ -548,6 +564,14 @@ fn read_file(read: &Reader<'_>) -> Result<FileMeta, MetaError> {
     })
 }
 
+fn read_times(
+    read: &Reader<'_>,
+    first: &'static str,
+    last: &'static str,
+) -> Result<Option<(i64, i64)>, MetaError> {
+    Ok(read.parse_optional(first)?.zip(read.parse_optional(last)?))
+}
+
 fn read_generation(read: &Reader<'_>) -> Result<u32, MetaError> {
     Ok(read.parse_optional("generation")?.unwrap_or(1))
 }
@@ -561,5 +585,6 @@ fn read_totals(read: &Reader<'_>) -> Result<Option<Totals>, MetaError> {
         records: read.parse("totalrecords")?,
         bytes: read.parse("totalbytes")?,
         gaps: read.parse("totalgaps")?,
+        times: read_times(read, "totalfirsttime", "totallasttime")?,
     }))
 }

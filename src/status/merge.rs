@@ -346,7 +346,7 @@ fn blank(partition: &SpoolPartition) -> PartitionReport {
 /// What the archive holds, from the totals that its objects carry.
 #[must_use]
 pub const fn archived(totals: &meta::Totals) -> Archived {
-    let meta::Totals { files, records, bytes, gaps } = *totals;
+    let meta::Totals { files, records, bytes, gaps, .. } = *totals;
     Archived { files, records, bytes, gaps }
 }
 

@@ -81,7 +81,8 @@ fn identity() -> Identity {
 
 /// Metadata with every key that there is.
 fn full_meta() -> [MetaMap; 2] {
-    let totals = Totals { files: 3, records: u64::MAX, bytes: 12, gaps: 1 };
+    let totals =
+        Totals { files: 3, records: u64::MAX, bytes: 12, gaps: 1, times: Some((-5, i64::MAX)) };
     let file = FileMeta {
         identity: identity(),
         generation: 1,

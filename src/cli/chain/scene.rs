@@ -265,7 +265,7 @@ pub(super) mod testing {
             partition,
             isolation: Isolation::ReadCommitted,
         };
-        let totals = Totals { files: 2, records: tip, bytes: 9, gaps: 0 };
+        let totals = Totals { files: 2, records: tip, bytes: 9, ..Totals::default() };
         let genesis = Position::genesis(Offset::ZERO, Suffix::MakGz);
         let name = format!("t-0_{tip}-{}.mak.gz", tip + 9).parse().unwrap();
         View {
