@@ -68,6 +68,12 @@ impl Entries {
         &self.chain
     }
 
+    /// The same, to keep.
+    #[must_use]
+    pub fn into_chain(self) -> Vec<Entry> {
+        self.chain
+    }
+
     /// What is not of the chain: passed over by readers, and never touched.
     #[must_use]
     pub fn foreign(&self) -> &[Listed] {

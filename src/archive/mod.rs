@@ -37,17 +37,21 @@
 mod batch;
 mod entries;
 mod error;
+pub mod ledger;
 mod location;
+mod look;
 mod object;
 mod owned;
 mod records;
 
 #[cfg(test)]
 pub(crate) mod shelf;
+mod summary;
 mod target;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod verify;
 
 pub use entries::{Entries, Entry};
 pub use error::ArchiveError;
@@ -55,6 +59,8 @@ pub use location::{Location, LocationError};
 pub use object::Object;
 pub use owned::OwnedRecord;
 pub use records::Records;
+pub use summary::Summary;
 pub(crate) use target::metadata_of;
 pub use target::open_store;
 pub use topic::{Archive, Partition, Topic};
+pub use verify::{Watch, verify};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::File;
+use super::ledger::BodyCheck;
 use super::{ArchiveError, OwnedRecord, Records};
 use crate::codec::{CodecError, Index, Step, Tail, TailRead};
 use crate::meta::{FileMeta, ObjectMeta};
-use crate::store::Store;
 use crate::store::names::{Name, Parsed, parse};
+use crate::store::{Store, StoreError};
 use crate::types::{Offset, Suffix};
 
 /// A file or seal of an archive whose tail was read and agrees with its name.
@@ -23,6 +24,58 @@ pub struct Object<'s> {
     pub(super) end: Bytes,
     /// Whether the tail took a second request.
     pub(super) long_tail: bool,
+}
+
+/// The end of an object, with its tail.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) tail: Tail,
+    /// What the first request brought.
+    pub(super) end: Bytes,
+    /// Whether the tail took a second request.
+    pub(super) long_tail: bool,
+}
+
+/// Why there is no tail.
+#[derive(Debug)]
+pub(super) enum EndingError {
+    Store(StoreError),
+    Container(CodecError),
+}
+
+impl From<StoreError> for EndingError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CodecError> for EndingError {
+    fn from(error: CodecError) -> Self {
+        Self::Container(error)
+    }
+}
+
+impl Ending {
+    /// Reads the tail out of `end`, the object's last [`TailRead::FIRST`] bytes, and fetches what is
+    /// missing of it.
+    pub(super) async fn read(
+        store: &dyn Store,
+        name: &Name,
+        suffix: Suffix,
+        size: u64,
+        end: Bytes,
+    ) -> Result<Self, EndingError> {
+        match TailRead::start(suffix, size)?.feed(&end)? {
+            Step::Ready(tail) => Ok(Self { tail: *tail, end, long_tail: false }),
+            Step::Need(more) => {
+                let front = store.get_range(name, more.range()).await?;
+                match more.feed(&front)? {
+                    Step::Ready(tail) => Ok(Self { tail: *tail, end, long_tail: true }),
+                    Step::Need(_) => Err(CodecError::Corrupt("the end of the container").into()),
+                }
+            }
+        }
+    }
 }
 
 impl<'s> Object<'s> {
@@ -53,24 +106,17 @@ impl<'s> Object<'s> {
         size: u64,
         end: Bytes,
     ) -> Result<Self, ArchiveError> {
-        let damaged = |source| ArchiveError::Container { object: url(store, name), source };
-        let begun = TailRead::start(suffix, size).map_err(damaged)?;
-        let (tail, long_tail) = match begun.feed(&end).map_err(damaged)? {
-            Step::Ready(tail) => (tail, false),
-            Step::Need(more) => {
-                let front = store.get_range(name, more.range()).await?;
-                match more.feed(&front).map_err(damaged)? {
-                    Step::Ready(tail) => (tail, true),
-                    Step::Need(_) => {
-                        return Err(damaged(CodecError::Corrupt("the end of the container")));
-                    }
-                }
+        let ending = Ending::read(store, name, suffix, size, end).await;
+        let Ending { tail, end, long_tail } = ending.map_err(|error| match error {
+            EndingError::Store(error) => ArchiveError::Store(error),
+            EndingError::Container(source) => {
+                ArchiveError::Container { object: url(store, name), source }
             }
-        };
+        })?;
         let meta = ObjectMeta::from_map(&tail.meta)
             .map_err(|source| ArchiveError::Meta { object: url(store, name), source })?;
         let (name, url) = (name.clone(), url(store, name));
-        let inner = File { name, url, suffix, size, tail: *tail, meta };
+        let inner = File { name, url, suffix, size, tail, meta };
         agrees_with_its_name(&inner)?;
         agrees_with_its_index(&inner)?;
         Ok(Self { store, inner: Arc::new(inner), end, long_tail })
@@ -191,19 +237,8 @@ fn agrees_with_its_name(object: &File) -> Result<(), ArchiveError> {
 
 fn agrees_with_its_index(object: &File) -> Result<(), ArchiveError> {
     let Some(file) = object.file() else { return Ok(()) };
-    let frames = object.tail.index.frames();
-    let records: u64 = frames.iter().map(|frame| u64::from(frame.info.records)).sum();
-    if records != file.records {
-        let what = format!("its index has {records} records, its metadata {}", file.records);
-        return Err(object.disagree(what));
-    }
-    // First offsets rise, so those of the first and the last frame tell of all.
-    let outside = [frames.first(), frames.last()].into_iter().flatten();
-    let mut outside = outside.filter(|frame| !file.range.contains(frame.info.first));
-    outside.next().map_or(Ok(()), |frame| {
-        let first = frame.info.first;
-        Err(object.disagree(format!("its index has offset {first} outside of {}", file.range)))
-    })
+    BodyCheck::index_disagrees(&object.tail.index, file)
+        .map_or(Ok(()), |what| Err(object.disagree(what)))
 }
 
 fn url(store: &dyn Store, name: &Name) -> String {

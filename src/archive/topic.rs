@@ -53,6 +53,12 @@ impl Archive {
         &self.store
     }
 
+    /// One chain of it, whether it is there or not.
+    #[must_use]
+    pub fn chain(&self, chain: ChainId) -> Partition {
+        Partition { archive: self.clone(), chain }
+    }
+
     /// All its topics, in the order of their names: one listing of folders. A folder that is named
     /// like a topic is taken for one; whether it has partitions is not looked at.
     pub async fn topics(&self) -> Result<Vec<Topic>, ArchiveError> {
@@ -132,6 +138,21 @@ impl Topic {
         }
         let archive = || self.archive.clone();
         Ok(found.into_values().map(|chain| Partition { archive: archive(), chain }).collect())
+    }
+
+    /// The chains of all generations that its partitions have, one partition after the other: a
+    /// listing of folders for each generation.
+    pub async fn all_chains(&self) -> Result<Vec<Partition>, ArchiveError> {
+        let mut found = BTreeSet::new();
+        for name in self.chains() {
+            for folder in self.archive.store.folders(&name.folder()).await? {
+                if let Some(chain) = parse_chain(folder.as_str()) {
+                    found.insert((chain.partition(), chain));
+                }
+            }
+        }
+        let partition = |(_, chain)| Partition { archive: self.archive.clone(), chain };
+        Ok(found.into_iter().map(partition).collect())
     }
 
     /// The partition `number`.

@@ -357,3 +357,99 @@ pub(crate) fn own_object(
         Err(Stop::ForeignObject { slot: Some(slot), what })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::FileMeta;
+    use crate::types::{Isolation, OffsetRange, Partition, TopicId, TopicName, WriterToken};
+
+    const FILES: u64 = 100_000;
+    const LONG: u64 = 10;
+
+    fn at(offset: u64) -> Offset {
+        Offset::new(offset).unwrap()
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            cluster_id: "c".to_owned(),
+            topic: TopicName::new("orders").unwrap(),
+            topic_id: TopicId::UNKNOWN,
+            partition: Partition::new(3).unwrap(),
+            isolation: Isolation::ReadCommitted,
+        }
+    }
+
+    /// The file that starts at `start`, in a chain of a great many.
+    fn file(start: u64) -> Option<FileMeta> {
+        (start.is_multiple_of(LONG) && start < FILES * LONG).then(|| FileMeta {
+            identity: identity(),
+            generation: 1,
+            first: at(0),
+            mak: 2,
+            suffix: Suffix::MakGz,
+            range: OffsetRange::new(at(start), at(start + LONG)).unwrap(),
+            records: LONG,
+            bytes: 100,
+            times: None,
+            gap: None,
+            leader_epoch: None,
+            writer: WriterToken(start),
+            act: None,
+            totals: Some(Totals { files: start / LONG + 1, ..Totals::default() }),
+        })
+    }
+
+    fn answer(ask: &Ask) -> Answer {
+        let (first, suffix, follows) = (at(0), Suffix::MakGz, None);
+        match ask {
+            Ask::Record => {
+                let identity = identity();
+                Answer::Record(Some(ChainRecord { layout: 1, identity, first, suffix, follows }))
+            }
+            Ask::Head(slot) => Answer::Head(match file(slot.start.get()) {
+                Some(file) => Seen::Ours(Box::new(ObjectMeta::File(file))),
+                None => Seen::Absent,
+            }),
+            Ask::List => {
+                Answer::Listed((0..FILES).map(|n| Slot { start: at(n * LONG), suffix }).collect())
+            }
+            Ask::CreateRecord(_) => panic!("it is there"),
+        }
+    }
+
+    /// How often the store is asked for objects, and for listings, until the tip is found.
+    fn cost(hint: Option<u64>) -> (u32, u32) {
+        let seen = hint.and_then(file).map(|file| Position::behind(&file, Totals::default()));
+        let mut locator = Locator::new(identity(), Hints { seen, committed: None }, None);
+        let (mut heads, mut lists) = (0, 0);
+        let mut step = locator.start();
+        loop {
+            match step {
+                Step::Ask(ask) => {
+                    lists += u32::from(matches!(ask, Ask::List));
+                    heads += u32::from(!matches!(ask, Ask::List));
+                    step = locator.feed(answer(&ask));
+                }
+                Step::Done(Outcome::Found(found)) => {
+                    assert_eq!((found.tip, found.totals.files), (at(FILES * LONG), FILES));
+                    return (heads, lists);
+                }
+                Step::Done(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_tip_of_100_000_files_takes_two_requests_or_one_listing() {
+        let last = (FILES - 1) * LONG;
+        assert_eq!(cost(Some(last)), (2, 0), "the hint is right");
+        assert_eq!(cost(Some(last - 3 * LONG)), (5, 0), "three files came since");
+        // The record, the last object, and the name behind it.
+        assert_eq!(cost(None), (3, 1), "no hint");
+        let (heads, lists) = cost(Some(7 * LONG));
+        assert_eq!(lists, 1, "a hint of long ago");
+        assert!(heads <= WALK_LIMIT + 5, "{heads}");
+    }
+}

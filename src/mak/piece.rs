@@ -53,6 +53,7 @@ enum State {
         sequence: Sequence,
         block: Option<(Fixed, Cursor, Range<usize>)>,
         unknown: u64,
+        finish: Option<Box<Finish>>,
     },
     /// Nothing follows: there was an error.
     Failed,
@@ -63,7 +64,7 @@ impl Piece {
     pub fn open(bytes: Vec<u8>, place: Place) -> Result<Self, MakError> {
         let rest = 0..bytes.len();
         let new = |position, state| Self { bytes, position, rest, header: None, records: 0, state };
-        let v2 = |sequence| State::V2 { sequence, block: None, unknown: 0 };
+        let v2 = |sequence| State::V2 { sequence, block: None, unknown: 0, finish: None };
         match place {
             Place::Beginning { version: 1 } => new(0, State::V1 { next: Offset::ZERO }).v1_head(),
             Place::Beginning { version: 2 } => new(0, v2(Sequence::default())).v2_head(),
@@ -98,6 +99,25 @@ impl Piece {
         match self.state {
             State::V2 { unknown, .. } => unknown,
             State::V1 { .. } | State::Failed => 0,
+        }
+    }
+
+    /// Where the range of the blocks that were begun so far ends; `None` for version 1, which does
+    /// not tell.
+    #[must_use]
+    pub const fn covered_to(&self) -> Option<Offset> {
+        match &self.state {
+            State::V2 { sequence, .. } => sequence.next(),
+            State::V1 { .. } | State::Failed => None,
+        }
+    }
+
+    /// The finish block, if it was there so far.
+    #[must_use]
+    pub fn finish(&self) -> Option<&Finish> {
+        match &self.state {
+            State::V2 { finish, .. } => finish.as_deref(),
+            State::V1 { .. } | State::Failed => None,
         }
     }
 
@@ -182,7 +202,9 @@ impl Piece {
 
     /// Reads one block; `false` at the end.
     fn next_block(&mut self) -> Result<bool, MakError> {
-        let State::V2 { sequence, block, unknown } = &mut self.state else { return Ok(false) };
+        let State::V2 { sequence, block, unknown, finish: end } = &mut self.state else {
+            return Ok(false);
+        };
         if let Some((fixed, mut cursor, payload)) = block.take() {
             let payload = self.bytes.get(payload).unwrap_or_default();
             cursor.step(&fixed.over(payload))?;
@@ -203,6 +225,7 @@ impl Piece {
             Kind::Finish => {
                 let finish: Finish = found.finish()?;
                 sequence.finish(&finish).map_err(refuse)?;
+                *end = Some(Box::new(finish));
             }
             Kind::Header => return Err(refuse("a second header")),
             Kind::Index | Kind::Meta | Kind::End => {}
