@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::chain::{ChainCommand, Verb};
 use super::check;
 use super::exit::Exit;
-use super::status;
+use super::{info, ls, status, verify};
 
 /// Archives Kafka topics to S3 or a directory, each record exactly once.
 #[derive(Debug, Parser)]
@@ -63,6 +63,19 @@ enum Sub {
     /// Say who archives what, how far, what is stopped, and what to type
     #[command(after_help = status::EXAMPLES)]
     Status(status::Options),
+    /// List an archive: topics, partitions, what they cover and hold
+    #[command(after_help = ls::EXAMPLES)]
+    Ls(ls::Options),
+    /// Tell all that a file of an archive or of a spool says of itself
+    #[command(after_help = info::EXAMPLES)]
+    Info(info::Options),
+    /// Prove that an archive is whole, or name what is damaged
+    ///
+    /// Goes through every chain from its first file to its tip: each offset is a record, a hole or
+    /// a recorded gap; names, metadata, trailers, indexes, checksums and records agree; nothing
+    /// foreign stands in the way. Reads everything, changes nothing.
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Options),
     /// See it work: own broker, own archive, in a few seconds
     ///
     /// Starts a small Kafka inside, writes a few thousand records to it, archives them into a
@@ -87,6 +100,9 @@ Examples:
   kafkatos3 status /etc/kafkatos3.cfg      how far is it, and what is stopped?
   kafkatos3 -e /etc/kafkatos3.cfg          archive what is there, then stop
   kafkatos3 chain new /etc/kafkatos3.cfg orders 3   after a recreated topic, say
+  kafkatos3 ls s3://bucket/kafkatos3       what is in the archive?
+  kafkatos3 verify s3://bucket/kafkatos3   is it whole?
+  kafkatos3 info FILE                      what is this file?
   kafkatos3 ./check                        a configuration that is named like a command
 
 Signals: TERM or INT finish and stop (twice: at once), HUP reads the configuration
@@ -116,6 +132,12 @@ pub enum Command {
     Chain(Box<ChainCommand>),
     /// Say how things are.
     Status(status::Options),
+    /// List an archive.
+    Ls(ls::Options),
+    /// Tell of one file.
+    Info(info::Options),
+    /// Prove that an archive is whole.
+    Verify(verify::Options),
     /// Show how it works.
     Demo {
         /// Where.
@@ -136,6 +158,9 @@ fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
         }
         (Some(Sub::Chain { verb }), _) => Ok(Command::Chain(Box::new(verb.into()))),
         (Some(Sub::Status(options)), _) => Ok(Command::Status(options)),
+        (Some(Sub::Ls(options)), _) => Ok(Command::Ls(options)),
+        (Some(Sub::Info(options)), _) => Ok(Command::Info(options)),
+        (Some(Sub::Verify(options)), _) => Ok(Command::Verify(options)),
         (Some(Sub::Demo { dir }), _) => Ok(Command::Demo { dir }),
         (None, Some(config)) => Ok(Command::Run { config, exit_at_end: args.exit_at_end }),
         (None, None) => Err(Args::command().error(

@@ -1,7 +1,8 @@
-//! What the programs say to their caller when they end: the codes of sysexits.h.
+//! What the programs say to their caller when they end: the codes of sysexits.h, and those of `verify`.
 
 use std::process::{ExitCode, Termination};
 
+use crate::archive::ArchiveError;
 use crate::config::ConfigError;
 
 /// How a program ended.
@@ -9,6 +10,12 @@ use crate::config::ConfigError;
 pub enum Exit {
     /// Done; also when whoever read the output closed the pipe.
     Done,
+    /// `verify`: whole but for gaps that the archive itself records.
+    Gaps,
+    /// `verify`: damaged.
+    Damaged,
+    /// `verify`: not all of it could be looked at.
+    Unseen,
     /// The command line makes no sense.
     Usage,
     /// Bad data in an input file; what was good before it was printed.
@@ -35,6 +42,9 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            Self::Gaps => 1,
+            Self::Damaged => 2,
+            Self::Unseen => 3,
             Self::Usage => 64,
             Self::Data => 65,
             Self::NoInput => 66,
@@ -44,6 +54,19 @@ impl Exit {
             Self::TryAgain => 75,
             Self::NoPermission => 77,
             Self::Config => 78,
+        }
+    }
+
+    /// The end of a program whose archive can't be read.
+    #[must_use]
+    pub const fn of_archive(error: &ArchiveError) -> Self {
+        match error.exit_code() {
+            64 => Self::Usage,
+            65 => Self::Data,
+            66 => Self::NoInput,
+            77 => Self::NoPermission,
+            78 => Self::Config,
+            _ => Self::Unavailable,
         }
     }
 

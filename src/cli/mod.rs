@@ -8,11 +8,17 @@ pub mod chain;
 pub mod check;
 pub mod demo;
 pub mod exit;
+mod info;
+mod ls;
 pub mod parse;
 pub mod rotate;
 pub mod run;
 mod status;
+mod table;
+mod time;
+mod verify;
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,6 +37,9 @@ pub fn main() -> ExitCode {
         Ok(Command::Check { config, options }) => check::run(&config, options),
         Ok(Command::Chain(command)) => chain::run(&command),
         Ok(Command::Status(options)) => status::run(&options),
+        Ok(Command::Ls(options)) => ls::run(&options),
+        Ok(Command::Info(options)) => info::run(&options),
+        Ok(Command::Verify(options)) => verify::run(&options),
         Ok(Command::Demo { dir }) => demo::run(dir.as_deref()),
         Err(stop) => stop,
     };
@@ -53,6 +62,24 @@ pub(crate) fn end(exit: Exit, text: &str) -> Exit {
         say(&mut io::stderr(), text)
     };
     said.err().unwrap_or(exit)
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A runtime for a command that asks a store.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // One for each core that unpacks, and some for who looks up names.
+    builder.enable_all().max_blocking_threads(cores + 4).build()
 }
 
 /// The warnings of the file at `path`, one a line.

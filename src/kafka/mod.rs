@@ -7,6 +7,7 @@
 //! | [`batch`] | what was taken at once: runs of records, and what happened to a partition between them |
 //! | [`admin`] | questions to the cluster: its id, topics and their ids, ends of partitions |
 //! | [`probe`], [`trouble`] | one broker tried out, and what is in the way to it |
+//! | [`policy`] | which topics are compacted |
 //! | [`patterns`] | which topics a white and a black list mean |
 //! | [`producer`], [`mock`] | a thin producer and a cluster inside the process, for the demo and tests |
 //!
@@ -21,6 +22,7 @@ pub mod error;
 mod ledger;
 pub mod mock;
 pub mod patterns;
+pub mod policy;
 pub mod probe;
 pub mod producer;
 #[expect(unsafe_code, reason = "librdkafka is a C library; this is the one place that calls it")]

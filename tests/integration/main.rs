@@ -26,3 +26,4 @@ mod status;
 mod stores;
 mod supervisor;
 mod takeover;
+mod verify;

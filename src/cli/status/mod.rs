@@ -6,7 +6,6 @@
 
 mod remote;
 mod render;
-mod table;
 mod watch;
 
 #[cfg(test)]

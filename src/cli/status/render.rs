@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::table::{Align, Table};
+use crate::cli::table::{Align, Table};
 use crate::status::human::{bytes, count, duration, many};
 use crate::status::model::{Paused, Phase};
 use crate::status::report::{
