@@ -152,6 +152,19 @@ class Archive(unittest.TestCase):
         self.put(2, 10, [record(n, n) for n in range(4, 10)], **gap)
         self.assertEqual(self.complaints(), [])
 
+    def test_deleted_records_may_come_back_with_another_leader(self):
+        self.deleted = 4
+        self.log = {"low": 2, "high": 10, "runs": [[2, 2, 8]]}
+        gap = {"gapfrom": 2, "gapto": 4, "gapreason": "retention"}
+        self.put(0, 2, [record(n, n) for n in range(2)])
+        self.put(2, 10, [record(n, n) for n in range(4, 10)], **gap)
+        self.assertEqual(self.complaints(), [])
+
+    def test_a_log_that_begins_before_every_chain(self):
+        self.truncated = True
+        self.put(4, 10, [record(n, n) for n in range(4, 10)], begins=4)
+        self.assert_wrong("number 0 is in the log at 0, but not in the chain")
+
     def test_wrong_gaps(self):
         gap = {"gapfrom": 2, "gapto": 4, "gapreason": "retention"}
         self.put(0, 2, [record(n, n) for n in range(2)])
