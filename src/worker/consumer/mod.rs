@@ -339,7 +339,7 @@ impl Loop<'_> {
                     self.revoked(tp);
                 }
                 announce::revoked(&partitions, lost);
-                if lost && self.draining.is_none() {
+                if lost && self.draining.is_none() && !self.brokers_assign() {
                     self.joining.begin(Instant::now());
                 }
                 self.share_memory();
@@ -572,12 +572,19 @@ impl Loop<'_> {
             self.consumer.subscribe(&matching)?;
             if matching.is_empty() {
                 self.joining.end();
-            } else if self.partitions.is_empty() {
+            } else if self.partitions.is_empty() && !self.brokers_assign() {
                 self.joining.begin(Instant::now());
             }
             self.topics.subscribed = matching;
         }
         Ok(())
+    }
+
+    /// Whether the brokers share out partitions, and let nobody wait for the others; nor do they
+    /// say so where there is nothing to give.
+    fn brokers_assign(&self) -> bool {
+        let protocol = self.config.kafka.get("group.protocol");
+        protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
     }
 
     /// How many offsets the partitions that are read are behind their ends, as far as the client
