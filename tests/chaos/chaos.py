@@ -51,7 +51,7 @@ class World:
         self.log_lock = threading.Lock()
         self.log = open(directory / "faults.log", "w")
         self.done, self.skipped = collections.Counter(), collections.Counter()
-        self.deletions, self.lives = {}, 0
+        self.deletions, self.lives, self.phoenix = {}, 0, threading.Lock()
         self.stops = set()
         self.samples, self.peaks = [], {"spool": 0, "memory": 0}
         self.topics = {STEADY: PARTITIONS, PHOENIX: 1}

@@ -141,11 +141,14 @@ class Truth:
 
 
 class Chain(check.Chain):
-    """One chain, held against the truth of its partition. Its records are of one life."""
+    """One chain, held against the truth of its partition. Its records are of one life, or of
+    several, where a fault began another one in a topic that it could not delete."""
 
     def __init__(self, directory, truth, open_file=check.open_file):
         super().__init__(directory, pathlib.Path("/nonexistent"), open_file)
-        self.truth, self.life, self.seen, self.doubled = truth, None, Seen(), 0
+        self.truth, self.life, self.doubled = truth, None, 0
+        # What was seen of each life, by its number, and of the one that came last.
+        self.lives, self.seen = {}, None
         self.boundaries = {}
 
     def check_file(self, found):
@@ -195,8 +198,10 @@ class Chain(check.Chain):
     def check_record(self, record):
         offset, tstype, time, key, value, headers = record
         seq = int.from_bytes(value[:8], "big") if value and len(value) >= 12 else -1
-        life = self.life or self.find_life(seq, value)
+        life = self.life
         if life is None or (key, value) != content(life.salt, seq):
+            life = self.find_life(seq, key, value)
+        if life is None:
             return self.complain(f"never produced to this partition, or damaged: {record}")
         if (tstype, time, headers) != ("create", EPOCH + seq, []):
             self.complain(f"other time or headers than produced: {record}")
@@ -210,10 +215,10 @@ class Chain(check.Chain):
         elif acknowledged not in (offset, None) and not self.truth.holds(seq, offset):
             self.complain(f"number {seq} at {offset}: was acknowledged at {acknowledged}")
 
-    def find_life(self, seq, value):
-        for life in self.truth.lives.values():
-            if content(life.salt, seq)[1] == value:
-                self.life = life
+    def find_life(self, seq, key, value):
+        for life in self.truth.lives.values() if seq >= 0 else ():
+            if content(life.salt, seq) == (key, value):
+                self.life, self.seen = life, self.lives.setdefault(life.number, Seen())
                 return life
         return None
 
@@ -242,7 +247,7 @@ class Partition:
     def check_lives(self):
         """All that was acknowledged is there."""
         for life in self.truth.lives.values():
-            chains = [chain for chain in self.chains if chain.life is life]
+            chains = [chain for chain in self.chains if life.number in chain.lives]
             if len(chains) > 1 and not self.truth.truncated:
                 self.complain(f"life {life.number} of the topic is in {len(chains)} chains")
             if self.truth.truncated:
@@ -256,11 +261,11 @@ class Partition:
         chain = chains[0] if chains else None
         if chain is None:
             # Nothing of this life was archived: retention or the topic's deletion took it.
-            empty = [chain for chain in self.chains if chain.life is None]
+            empty = [chain for chain in self.chains if not chain.lives]
             if last and not any(c.in_gap(offset) and c.in_gap(offset + count - 1) for c in empty):
                 self.complain(f"nothing of {count} records at {offset} is archived")
             return
-        for seq in chain.seen.missing(first, count):
+        for seq in chain.lives[life.number].missing(first, count):
             at = offset + seq - first
             if not chain.in_gap(at) and (last or at < chain.tip):
                 self.complain(f"number {seq} of life {life.number}, acknowledged at {at}, "
@@ -277,25 +282,33 @@ class Partition:
         chain = self.chains[-1]
         if chain.tip != log["high"]:
             self.complain(f"the chain ends at {chain.tip}, but the log at {log['high']}")
-        life = self.truth.lives.get(self.truth.last_life)
         for offset, first, count in log["runs"]:
+            life = self.life_of(first, offset)
             said = None if self.truth.truncated or not life else life.offset(first)
             if said not in (offset, None) and not self.truth.holds(first, said):
                 self.complain(f"the cluster itself has number {first} at {offset}, but "
                               f"acknowledged it at {said}")
-            for seq in self.missing(offset, first, count):
+            for seq in self.missing(life, offset, first, count):
                 self.complain(f"number {seq} is in the log at {offset + seq - first}, but not "
                               "in the chain that goes on from there")
                 break
 
-    def missing(self, offset, first, count):
+    def life_of(self, seq, offset):
+        """The life of a record of the log: mostly the last one."""
+        lives = [self.truth.lives[number] for number in reversed(self.chains[-1].lives)]
+        sure = [life for life in lives if life.offset(seq) == offset]
+        maybe = [life for life in lives if life.may_be(seq)]
+        return next(iter(sure + maybe), self.truth.lives.get(self.truth.last_life))
+
+    def missing(self, life, offset, first, count):
         """Numbers of a run of the log that the last chain which begins before them does not have.
         """
         end = offset + count
         for chain in reversed(self.chains):
             begin = max(offset, chain.first)
             if begin < end:
-                for seq in chain.seen.missing(first + begin - offset, end - begin):
+                seen = chain.lives.get(life.number if life else None, Seen())
+                for seq in seen.missing(first + begin - offset, end - begin):
                     if not chain.in_gap(offset + seq - first):
                         yield seq
                 end = begin

@@ -129,7 +129,24 @@ class Archive(unittest.TestCase):
     def test_records_of_another_life(self):
         self.journal.append("A t 1 0 0 10 0")
         self.put(0, 10, [*[record(n, n) for n in range(9)], record(9, 9, life=1)])
-        self.assert_wrong("never produced to this partition, or damaged")
+        self.assert_wrong("number 9 of life 0, acknowledged at 9, is missing")
+        self.assert_wrong("number 0 of life 1, acknowledged at 0, is missing")
+
+    def test_lives_that_share_a_topic(self):
+        self.journal = ["A t 0 0 0 6 0", "A t 1 0 0 2 6", "A t 0 0 6 1 8", "A t 1 0 2 3 9"]
+        self.log = {"low": 0, "high": 12, "runs": [[0, 0, 6], [6, 0, 2], [8, 6, 1], [9, 2, 3]]}
+        records = [*[record(n, n) for n in range(6)], record(0, 6, 1), record(1, 7, 1),
+                   record(6, 8), *[record(n, n + 7, 1) for n in range(2, 5)]]
+        self.put(0, 12, records)
+        self.assertEqual(self.complaints(), [])
+        for lost, words in [(3, "number 3 of life 0, acknowledged at 3, is missing"),
+                            (8, "number 6 of life 0, acknowledged at 8, is missing"),
+                            (7, "number 1 of life 1, acknowledged at 7, is missing"),
+                            (9, "number 2 is in the log at 9, but not in the chain")]:
+            self.put(0, 12, [one for one in records if one[0] != lost])
+            self.assert_wrong(words)
+        self.put(0, 12, [*records[:6], record(0, 6), *records[7:]])
+        self.assert_wrong("number 0 of life 1, acknowledged at 6, is missing")
 
     def test_a_number_that_was_never_produced(self):
         self.log["high"] = 11
