@@ -223,6 +223,10 @@ class Instance:
         """Does what the note tells an operator to do."""
         words = note["way_out"][0].split()
         command = [str(self.config) if word == "CONFIG" else word for word in words[1:]]
-        done = subprocess.run([self.program, *command, "--yes"], capture_output=True, timeout=60,
-                              env=self.environment())
+        try:
+            done = subprocess.run([self.program, *command, "--yes"], capture_output=True,
+                                  timeout=60, env=self.environment())
+        except subprocess.TimeoutExpired:
+            # With broker and store away it takes its time; the note stays, and it is tried again.
+            return self.say(f"{' '.join(words)}: not within 60 s")
         self.say(f"{' '.join(words)}: {done.returncode} {done.stdout + done.stderr}")
