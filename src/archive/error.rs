@@ -6,7 +6,7 @@ use crate::config::ConfigError;
 use crate::mak::MakError;
 use crate::meta::MetaError;
 use crate::store::StoreError;
-use crate::types::Partition;
+use crate::types::{Offset, Partition};
 
 /// An archive, or an object of one, that can't be read, or not be read on.
 #[derive(Debug, thiserror::Error)]
@@ -27,16 +27,39 @@ pub enum ArchiveError {
         count: usize,
     },
     /// The topic has no such partition.
-    #[error("{archive}: topic \"{topic}\" has no partition {partition}, but {}", numbers(there))]
+    #[error("{archive}: topic \"{topic}\" has no partition{}", other_than(*partition, there))]
     NoPartition {
         /// The archive, as a URL.
         archive: String,
         /// The topic.
         topic: String,
-        /// What was asked for.
-        partition: Partition,
+        /// What was asked for; any, where there is none.
+        partition: Option<Partition>,
         /// The partitions that there are.
         there: Vec<Partition>,
+    },
+    /// The thread that talks to the store could not be started.
+    #[error("can't start a thread to read with")]
+    Thread(#[source] std::io::Error),
+    /// What runs ahead of a reader ended without saying why.
+    #[error("{chain}: reading was given up half-way; this should not happen")]
+    GivenUp {
+        /// The chain, as its folder.
+        chain: String,
+    },
+    /// Files are missing between two that are there.
+    #[error(
+        "{object}: offsets {from} to {} before it are missing: a file was removed from the middle \
+         of its chain, or has expired there",
+        to.get().saturating_sub(1)
+    )]
+    Hole {
+        /// The first object behind the hole, as a URL.
+        object: String,
+        /// The first offset that is missing.
+        from: Offset,
+        /// Where the object begins.
+        to: Offset,
     },
     /// The store did not give the bytes.
     #[error(transparent)]
@@ -99,7 +122,9 @@ impl ArchiveError {
                 | StoreError::Exists { .. }
                 | StoreError::Other { .. },
             ) => 69,
+            Self::Thread(_) | Self::GivenUp { .. } => 70,
             Self::Name { .. }
+            | Self::Hole { .. }
             | Self::Container { .. }
             | Self::Meta { .. }
             | Self::Records { .. }
@@ -116,6 +141,11 @@ fn instead(nearest: Option<&str>, count: usize) -> String {
         Some(nearest) if count == 1 => format!("; its only one is \"{nearest}\""),
         Some(nearest) => format!("; it has {count}, and the most similar is \"{nearest}\""),
     }
+}
+
+fn other_than(wanted: Option<Partition>, there: &[Partition]) -> String {
+    wanted.map_or_else(String::new, |wanted| format!(" {wanted}, but {}", numbers(there)))
+        + if there.is_empty() { ": is this really a topic's folder?" } else { "" }
 }
 
 /// `0-3, 7`, or `none at all`.

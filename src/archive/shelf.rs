@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,6 +29,12 @@ impl Shelf {
     /// One with a single object.
     pub(crate) fn of(name: &Name, bytes: impl Into<Bytes>) -> Self {
         Self { objects: [(name.clone(), bytes.into())].into(), ..Self::default() }
+    }
+
+    /// One with several objects.
+    pub(crate) fn of_all(objects: impl IntoIterator<Item = (Name, Vec<u8>)>) -> Self {
+        let objects = objects.into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
+        Self { objects, ..Self::default() }
     }
 
     /// The ranges that were asked for since this was called last.
@@ -88,12 +95,26 @@ impl Store for Shelf {
         Ok(Tail { bytes, size })
     }
 
-    async fn list(&self, _: &Folder, _: Option<&Name>) -> Result<Vec<Listed>, StoreError> {
-        unimplemented!("reading needs no listing")
+    async fn list(&self, folder: &Folder, _: Option<&Name>) -> Result<Vec<Listed>, StoreError> {
+        let below = format!("{folder}/");
+        let listed = |(name, bytes): (&Name, &Bytes)| Listed {
+            name: name.clone(),
+            size: bytes.len() as u64,
+            last_modified: SystemTime::UNIX_EPOCH,
+        };
+        let within = self.objects.iter().filter(|(name, _)| name.as_str().starts_with(&below));
+        Ok(within.map(listed).collect())
     }
 
-    async fn folders(&self, _: &Folder) -> Result<Vec<Folder>, StoreError> {
-        unimplemented!("reading needs no listing")
+    async fn folders(&self, folder: &Folder) -> Result<Vec<Folder>, StoreError> {
+        let above = if folder.as_str().is_empty() { String::new() } else { format!("{folder}/") };
+        let next = |name: &Name| {
+            let (part, _) = name.as_str().strip_prefix(&above)?.split_once('/')?;
+            Folder::parse(&format!("{above}{part}")).ok()
+        };
+        let mut folders: Vec<_> = self.objects.keys().filter_map(next).collect();
+        folders.dedup();
+        Ok(folders)
     }
 
     async fn delete(&self, _: &Name) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ use crate::types::{
     TopicName, WriterToken,
 };
 
-fn at(offset: u64) -> Offset {
+pub(super) fn at(offset: u64) -> Offset {
     Offset::new(offset).unwrap()
 }
 
@@ -51,12 +51,12 @@ fn file_header(start: u64) -> FileHeader {
 
 /// A file: what is in it, and how it is laid out.
 #[derive(Debug, Clone)]
-struct Given {
-    start: u64,
-    next: u64,
-    records: Vec<OwnedRecord>,
-    version: u8,
-    suffix: Suffix,
+pub(super) struct Given {
+    pub(super) start: u64,
+    pub(super) next: u64,
+    pub(super) records: Vec<OwnedRecord>,
+    pub(super) version: u8,
+    pub(super) suffix: Suffix,
     /// For each record: whether a block ends behind it, and whether the hole behind it, if there
     /// is one, is part of that block, of the next one, or has a block of its own.
     blocks: Vec<(bool, u8)>,
@@ -77,7 +77,7 @@ fn info(first: u64, records: &[&OwnedRecord]) -> FrameInfo {
 }
 
 impl Given {
-    fn name(&self) -> Name {
+    pub(super) fn name(&self) -> Name {
         name(self.start, self.suffix)
     }
 
@@ -101,7 +101,7 @@ impl Given {
         }
     }
 
-    fn map(&self) -> MetaMap {
+    pub(super) fn map(&self) -> MetaMap {
         ObjectMeta::File(self.meta()).to_map()
     }
 
@@ -189,7 +189,7 @@ impl Given {
         frames
     }
 
-    fn container(&self, meta: &MetaMap) -> Vec<u8> {
+    pub(super) fn container(&self, meta: &MetaMap) -> Vec<u8> {
         let mut writer = ContainerWriter::new(Vec::new(), Level::new(self.suffix, None).unwrap());
         for frame in self.frames() {
             writer.frame(&frame.bytes, frame.info).unwrap();
@@ -226,7 +226,7 @@ fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
     option::of(vec(any::<u8>(), 0..12))
 }
 
-fn given() -> impl Strategy<Value = Given> {
+pub(super) fn given() -> impl Strategy<Value = Given> {
     let hole = prop_oneof![3 => Just(0u64), 2 => 1..4u64, 1 => 0..1u64 << 40];
     let millis = prop_oneof![6 => 1_000..1_040i64, 1 => any::<i64>()];
     let time = prop_oneof![4 => (millis, any::<bool>()).prop_map(Some), 1 => Just(None)];

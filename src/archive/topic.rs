@@ -4,8 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use super::engine::Engine;
+use super::messages::Messages;
+use super::remote::Remote;
+use super::slice::Slice;
+use super::stream::RecordStream;
 use super::{ArchiveError, Entries, Location, LocationError, open_store};
 use crate::config::ArchiveTarget;
 use crate::store::Store;
@@ -15,7 +21,11 @@ use crate::types::{Partition as Number, TopicName};
 /// An archive that can be read.
 #[derive(Debug, Clone)]
 pub struct Archive {
+    /// Asked from the engine's thread.
     store: Arc<dyn Store>,
+    /// The same, for what runs on that thread.
+    inner: Arc<dyn Store>,
+    engine: Engine,
 }
 
 impl Archive {
@@ -32,13 +42,29 @@ impl Archive {
         {
             return Err(LocationError::Missing { path: path.clone() }.into());
         }
-        Ok(Self { store: open_store(location.target()).await? })
+        let engine = Engine::start().map_err(ArchiveError::Thread)?;
+        let target = location.target().clone();
+        let opened = engine.run(async move { open_store(&target).await }).await;
+        let gone = || ArchiveError::GivenUp { chain: location.to_string() };
+        Ok(Self::new(opened.ok_or_else(gone)??, engine))
     }
 
     /// The archive in a store that is open.
-    #[must_use]
-    pub const fn of_store(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn of_store(store: Arc<dyn Store>) -> Result<Self, ArchiveError> {
+        Ok(Self::new(store, Engine::start().map_err(ArchiveError::Thread)?))
+    }
+
+    fn new(inner: Arc<dyn Store>, engine: Engine) -> Self {
+        let store = Arc::new(Remote::new(Arc::clone(&inner), engine.clone()));
+        Self { store, inner, engine }
+    }
+
+    pub(super) const fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    pub(super) const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Where it is.
@@ -47,7 +73,8 @@ impl Archive {
         self.store.url()
     }
 
-    /// The store that keeps it.
+    /// The store that keeps it. Its requests run on a thread of the archive's own: any executor
+    /// will do to wait for them.
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -155,16 +182,38 @@ impl Topic {
         Ok(found.into_iter().map(partition).collect())
     }
 
+    /// The same, where there has to be one.
+    pub async fn all_partitions(&self) -> Result<Vec<Partition>, ArchiveError> {
+        let all = self.partitions().await?;
+        if all.is_empty() { Err(self.no_partition(None, &all)) } else { Ok(all) }
+    }
+
+    fn no_partition(&self, number: Option<Number>, there: &[Partition]) -> ArchiveError {
+        ArchiveError::NoPartition {
+            archive: self.archive.url().to_owned(),
+            topic: self.name.to_string(),
+            partition: number,
+            there: there.iter().map(Partition::number).collect(),
+        }
+    }
+
+    /// The records at these offsets, of each of its partitions: one partition after the other.
+    #[must_use]
+    pub fn range(&self, offsets: impl RangeBounds<u64>) -> Messages {
+        self.read(&Slice::offsets(offsets))
+    }
+
+    /// The records that `slice` wants, of each of its partitions: one partition after the other.
+    #[must_use]
+    pub fn read(&self, slice: &Slice) -> Messages {
+        Messages::of_topic(self.clone(), slice.clone())
+    }
+
     /// The partition `number`.
     pub async fn partition(&self, number: Number) -> Result<Partition, ArchiveError> {
         let all = self.partitions().await?;
         let found = all.iter().find(|partition| partition.number() == number).cloned();
-        found.ok_or_else(|| ArchiveError::NoPartition {
-            archive: self.archive.url().to_owned(),
-            topic: self.name.to_string(),
-            partition: number,
-            there: all.iter().map(Partition::number).collect(),
-        })
+        found.ok_or_else(|| self.no_partition(Some(number), &all))
     }
 }
 
@@ -206,9 +255,88 @@ impl Partition {
         format!("{}/{}", self.archive.url(), self.chain)
     }
 
+    /// Its records at these offsets.
+    #[must_use]
+    pub fn range(&self, offsets: impl RangeBounds<u64>) -> RecordStream {
+        self.read(&Slice::offsets(offsets))
+    }
+
+    /// Its records that `slice` wants. Fetching begins at once.
+    #[must_use]
+    pub fn read(&self, slice: &Slice) -> RecordStream {
+        RecordStream::start(self, slice, 1)
+    }
+
     /// What lies in its folder: one listing.
     pub async fn entries(&self) -> Result<Entries, ArchiveError> {
         let listing = self.archive.store.list(&self.chain.folder(), None).await?;
         Ok(Entries::of_listing(&self.chain, listing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// Waits for what needs no runtime of its own.
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn archive(root: &Path, folders: &[&str]) -> Archive {
+        for folder in folders {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        wait(Archive::open(root.to_str().unwrap())).unwrap()
+    }
+
+    fn chains(topic: &Topic) -> Vec<String> {
+        let partitions = wait(topic.partitions()).unwrap();
+        partitions.iter().map(|partition| partition.chain().to_string()).collect()
+    }
+
+    #[test]
+    fn of_each_partition_the_newest_chain_counts_unless_one_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let archive = archive(
+            root.path(),
+            &["a/000000", "a/000001", "a@2/000001", "a@2/000002", "b/x", "@chain/y", "a@3"],
+        );
+        let names = wait(archive.topics()).unwrap();
+        let names: Vec<_> = names.iter().map(|topic| topic.name().to_string()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let topic = |name| wait(archive.topic(name)).unwrap();
+        assert_eq!(chains(&topic("a")), ["a/000000", "a@2/000001", "a@2/000002"]);
+        assert_eq!(chains(&topic("a@1")), ["a/000000", "a/000001"]);
+        assert_eq!(chains(&topic("a@2")), ["a@2/000001", "a@2/000002"]);
+        assert!(chains(&topic("a@3")).is_empty());
+        let generations: Vec<_> = topic("a").chains().map(|chain| chain.to_string()).collect();
+        assert_eq!(generations, ["a", "a@2", "a@3"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_there_is() {
+        let root = tempfile::tempdir().unwrap();
+        let archive = archive(root.path(), &["orders/000000", "orders/000002", "clicks"]);
+        let no_topic = |name| wait(archive.topic(name)).unwrap_err();
+        for (asked, similar) in [("order", "orders"), ("orders@4", "orders"), ("klicks", "clicks")]
+        {
+            let error = no_topic(asked);
+            assert!(error.to_string().contains(&format!("similar is \"{similar}\"")), "{error}");
+            assert_eq!(error.exit_code(), 66);
+        }
+        let orders = wait(archive.topic("orders")).unwrap();
+        let error = wait(orders.partition(Number::new(1).unwrap())).unwrap_err().to_string();
+        assert!(error.contains("has no partition 1, but 0, 2"), "{error}");
+        let clicks = wait(archive.topic("clicks")).unwrap();
+        let error = wait(clicks.all_partitions()).unwrap_err().to_string();
+        assert!(error.contains("no partition: is this really"), "{error}");
+        let nowhere = root.path().join("nowhere");
+        assert!(wait(Archive::open(nowhere.to_str().unwrap())).is_err());
+        let url = format!("file://{}", nowhere.display());
+        assert_eq!(wait(Archive::open(&url)).unwrap_err().exit_code(), 66);
+        assert!(!nowhere.exists(), "looking creates nothing");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::cat;
 use super::chain::{ChainCommand, Verb};
 use super::check;
 use super::exit::Exit;
@@ -76,6 +77,12 @@ enum Sub {
     /// foreign stands in the way. Reads everything, changes nothing.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Options),
+    /// Print records of an archive, as kcat prints those of Kafka
+    ///
+    /// Reads straight from the store, and only what it needs. The options are kcat's, as far as they
+    /// make sense here, and a few more.
+    #[command(after_help = cat::EXAMPLES)]
+    Cat(Box<cat::Options>),
     /// See it work: own broker, own archive, in a few seconds
     ///
     /// Starts a small Kafka inside, writes a few thousand records to it, archives them into a
@@ -99,6 +106,7 @@ Examples:
   kafkatos3 /etc/kafkatos3.cfg             archive until stopped
   kafkatos3 status /etc/kafkatos3.cfg      how far is it, and what is stopped?
   kafkatos3 -e /etc/kafkatos3.cfg          archive what is there, then stop
+  kafkatos3 cat /etc/kafkatos3.cfg orders  print what was archived of a topic
   kafkatos3 chain new /etc/kafkatos3.cfg orders 3   after a recreated topic, say
   kafkatos3 ls s3://bucket/kafkatos3       what is in the archive?
   kafkatos3 verify s3://bucket/kafkatos3   is it whole?
@@ -108,8 +116,8 @@ Examples:
 Signals: TERM or INT finish and stop (twice: at once), HUP reads the configuration
 again, USR1 closes all files now (as kafkatos3_rotate does).
 
-Exit codes: 0 done, 64 usage, 66 no such file, 69 broker or store not there,
-70 internal, 73 can't write, 75 try again, 77 permission, 78 configuration.";
+Exit codes: 0 done, 64 usage, 65 damaged data, 66 no such file, 69 broker or store
+not there, 70 internal, 73 can't write, 75 try again, 77 permission, 78 configuration.";
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +146,8 @@ pub enum Command {
     Info(info::Options),
     /// Prove that an archive is whole.
     Verify(verify::Options),
+    /// Print records of an archive.
+    Cat(Box<cat::Options>),
     /// Show how it works.
     Demo {
         /// Where.
@@ -161,6 +171,7 @@ fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
         (Some(Sub::Ls(options)), _) => Ok(Command::Ls(options)),
         (Some(Sub::Info(options)), _) => Ok(Command::Info(options)),
         (Some(Sub::Verify(options)), _) => Ok(Command::Verify(options)),
+        (Some(Sub::Cat(options)), _) => Ok(Command::Cat(options)),
         (Some(Sub::Demo { dir }), _) => Ok(Command::Demo { dir }),
         (None, Some(config)) => Ok(Command::Run { config, exit_at_end: args.exit_at_end }),
         (None, None) => Err(Args::command().error(

@@ -57,16 +57,17 @@ impl Exit {
         }
     }
 
-    /// The end of a program whose archive can't be read.
+    /// The end of a program that can't read an archive.
     #[must_use]
     pub const fn of_archive(error: &ArchiveError) -> Self {
         match error.exit_code() {
             64 => Self::Usage,
             65 => Self::Data,
             66 => Self::NoInput,
+            69 => Self::Unavailable,
             77 => Self::NoPermission,
             78 => Self::Config,
-            _ => Self::Unavailable,
+            _ => Self::Internal,
         }
     }
 

@@ -4,6 +4,7 @@
 //! no error. Every program ends with an [`Exit`].
 
 pub mod args;
+pub mod cat;
 pub mod chain;
 pub mod check;
 pub mod demo;
@@ -25,7 +26,9 @@ use std::process::ExitCode;
 
 pub use exit::Exit;
 
+use crate::archive::{ArchiveError, LocationError};
 use crate::config::{ConfigError, Finding};
+use crate::worker::in_full;
 use args::Command;
 
 /// The program `kafkatos3`.
@@ -40,6 +43,7 @@ pub fn main() -> ExitCode {
         Ok(Command::Ls(options)) => ls::run(&options),
         Ok(Command::Info(options)) => info::run(&options),
         Ok(Command::Verify(options)) => verify::run(&options),
+        Ok(Command::Cat(options)) => cat::run(&options),
         Ok(Command::Demo { dir }) => demo::run(dir.as_deref()),
         Err(stop) => stop,
     };
@@ -90,6 +94,15 @@ pub(crate) fn warnings_text(path: &Path, warnings: &[Finding]) -> String {
 fn listed(kind: &str, path: &Path, findings: &[Finding]) -> String {
     let line = |finding: &Finding| format!("{kind}: {}\n", finding.in_file(path));
     findings.iter().map(line).collect::<Vec<_>>().concat()
+}
+
+/// Why an archive can't be read, for people, and the way to end.
+pub(crate) fn archive_error(error: &ArchiveError) -> (Exit, String) {
+    let text = match error {
+        ArchiveError::Location(LocationError::Config(error)) => config_error_text(error),
+        error => format!("error: {}\n", in_full(error)),
+    };
+    (Exit::of_archive(error), text)
 }
 
 /// Why there is no configuration, for people: every problem on a line of its own, then the count.

@@ -6,6 +6,7 @@ mod servers;
 
 mod archive;
 mod arrows;
+mod cat;
 mod chain;
 mod check;
 mod clouds;

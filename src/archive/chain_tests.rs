@@ -1,0 +1,195 @@
+//! Streams over whole chains against what is in them, for any slice.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::shelf::Shelf;
+use super::tests::{Given, at, given};
+use super::*;
+use crate::types::Partition as Number;
+
+/// Waits for answers that come from other threads.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Puts files one behind the other, in offsets and in time.
+fn chained(mut files: Vec<Given>) -> Vec<Given> {
+    let suffix = files[0].suffix;
+    let (mut next, mut epoch) = (files[0].start, 0);
+    for file in &mut files {
+        let by = next.wrapping_sub(file.start);
+        (file.suffix, file.version) = (suffix, 2);
+        (file.start, file.next) = (next, file.next.wrapping_add(by));
+        for record in &mut file.records {
+            record.offset = at(record.offset.get().wrapping_add(by));
+            if let Some(time) = &mut record.timestamp {
+                time.millis = epoch + time.millis.rem_euclid(50);
+            }
+        }
+        next = file.next;
+        epoch += 100;
+    }
+    files
+}
+
+fn archive(files: &[Given]) -> Archive {
+    let objects = files.iter().map(|file| (file.name(), file.container(&file.map())));
+    Archive::of_store(Arc::new(Shelf::of_all(objects))).unwrap()
+}
+
+fn partition(archive: &Archive) -> Partition {
+    wait(async {
+        let number = Number::new(3).unwrap();
+        archive.topic("orders").await.unwrap().partition(number).await.unwrap()
+    })
+}
+
+fn read(mut stream: RecordStream) -> Result<Vec<OwnedRecord>, (Vec<OwnedRecord>, ArchiveError)> {
+    wait(async {
+        let mut found = Vec::new();
+        loop {
+            match stream.next_owned().await {
+                Ok(Some(record)) => found.push(record),
+                Ok(None) => return Ok(found),
+                Err(error) => {
+                    assert_eq!(stream.next_owned().await.unwrap(), None, "nothing comes behind");
+                    return Err((found, error));
+                }
+            }
+        }
+    })
+}
+
+/// Which slice, as numbers that are made to fit what there is.
+#[derive(Debug, Clone)]
+struct Wanted {
+    start: (u8, prop::sample::Index, bool),
+    end: Option<prop::sample::Index>,
+    stop: Option<i64>,
+    from: Option<i64>,
+    to: Option<i64>,
+    most: Option<u64>,
+}
+
+fn wanted() -> impl Strategy<Value = Wanted> {
+    let time = || option::weighted(0.3, -10..350i64);
+    let start = (0..4u8, any::<prop::sample::Index>(), any::<bool>());
+    (start, option::weighted(0.3, any::<prop::sample::Index>()), time(), time(), time(), {
+        option::weighted(0.3, 0..40u64)
+    })
+        .prop_map(|(start, end, stop, from, to, most)| Wanted {
+            start,
+            end,
+            stop,
+            from,
+            to,
+            most,
+        })
+}
+
+impl Wanted {
+    fn start(&self, tip: u64, offsets: &[u64]) -> Start {
+        let (kind, index, behind) = self.start;
+        let offset = index.get(offsets) + u64::from(behind);
+        match kind {
+            0 => Start::Beginning,
+            1 => Start::Offset(at(offset)),
+            2 => Start::FromEnd(tip.saturating_sub(offset)),
+            _ => Start::Time(i64::try_from(index.index(350)).unwrap() - 5),
+        }
+    }
+
+    fn slice(&self, tip: u64, offsets: &[u64]) -> Slice {
+        let end = self.end.map(|index| *index.get(offsets));
+        let mut slice = end.map_or_else(|| Slice::offsets(..), |end| Slice::offsets(..end));
+        slice = slice.starting(self.start(tip, offsets));
+        slice = self.stop.map_or(slice.clone(), |millis| slice.stopping_at_time(millis));
+        slice = self.from.map_or(slice.clone(), |millis| slice.made_from(millis));
+        slice = self.to.map_or(slice.clone(), |millis| slice.made_before(millis));
+        self.most.map_or(slice.clone(), |most| slice.at_most(most))
+    }
+
+    /// What is wanted of all there is, told the plain way.
+    fn pick(&self, all: &[OwnedRecord], tip: u64, offsets: &[u64]) -> Vec<OwnedRecord> {
+        let time = |record: &OwnedRecord| record.timestamp.map(|time| time.millis);
+        let reaches = |record: &OwnedRecord, bound: i64| time(record).is_some_and(|t| t >= bound);
+        let begins = |record: &OwnedRecord| match self.start(tip, offsets) {
+            Start::Beginning => true,
+            Start::Offset(offset) => record.offset >= offset,
+            Start::FromEnd(count) => record.offset.get() >= tip.saturating_sub(count),
+            Start::Time(millis) => reaches(record, millis),
+        };
+        let end = self.end.map(|index| at(*index.get(offsets)));
+        let picks = self.from.is_some() || self.to.is_some();
+        all.iter()
+            .skip_while(|record| !begins(record))
+            .take_while(|record| end.is_none_or(|end| record.offset < end))
+            .take_while(|record| self.stop.is_none_or(|stop| !reaches(record, stop)))
+            .filter(|record| !picks || time(record).is_some())
+            .filter(|record| self.from.is_none_or(|from| reaches(record, from)))
+            .filter(|record| self.to.is_none_or(|to| !reaches(record, to)))
+            .take(self.most.map_or(usize::MAX, |most| usize::try_from(most).unwrap()))
+            .cloned()
+            .collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn any_slice_of_a_chain_is_what_it_says(files in vec(given(), 1..5), wanted in vec(wanted(), 8)) {
+        let files = chained(files);
+        let all: Vec<_> = files.iter().flat_map(|file| file.records.clone()).collect();
+        let tip = files.last().unwrap().next;
+        let mut offsets: Vec<_> = files.iter().flat_map(|file| [file.start, file.next]).collect();
+        offsets.extend(all.iter().map(|record| record.offset.get()));
+        let partition = partition(&archive(&files));
+        for wanted in wanted {
+            let slice = wanted.slice(tip, &offsets);
+            let found = read(partition.read(&slice)).map_err(|(_, error)| error).unwrap();
+            prop_assert_eq!(found, wanted.pick(&all, tip, &offsets), "{:?}", slice);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_told_of_behind_the_records_before_it(files in vec(given(), 3..5)) {
+        let mut files = chained(files);
+        let gone = files.remove(1);
+        let (found, error) = read(partition(&archive(&files)).range(..)).unwrap_err();
+        prop_assert_eq!(&found, &files[0].records);
+        prop_assert_eq!(error.exit_code(), 65);
+        let error = error.to_string();
+        let missing = format!("offsets {} to {} before it", gone.start, gone.next - 1);
+        prop_assert!(error.contains(&missing), "{}", error);
+        let behind = read(partition(&archive(&files)).range(gone.next..)).unwrap();
+        prop_assert_eq!(behind.len(), files[1..].iter().map(|file| file.records.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn damage_is_told_of_behind_the_records_before_it(
+        files in vec(given(), 1..4), at: prop::sample::Index, bits in 1..=255u8,
+    ) {
+        let files = chained(files);
+        let mut objects: Vec<_> =
+            files.iter().map(|file| (file.name(), file.container(&file.map()))).collect();
+        let all: Vec<_> = files.iter().flat_map(|file| file.records.clone()).collect();
+        let (_, last) = objects.last_mut().unwrap();
+        let at = at.index(last.len());
+        last[at] ^= bits;
+        let archive = Archive::of_store(Arc::new(Shelf::of_all(objects))).unwrap();
+        let before: usize = files[..files.len() - 1].iter().map(|file| file.records.len()).sum();
+        match read(partition(&archive).range(..)) {
+            // Part of gzip's and zstd's framing means nothing.
+            Ok(found) => prop_assert_eq!(found, all),
+            Err((found, error)) => {
+                prop_assert!(found.len() >= before && all.starts_with(&found), "{:?}", found);
+                prop_assert_eq!(error.exit_code(), 65, "{}", &error);
+                prop_assert!(error.to_string().contains("shelf:"), "{}", error);
+            }
+        }
+    }
+}
