@@ -9,6 +9,9 @@
 //! larger) and its tail. To that come the listings of a few chains, some 200 bytes an object, and
 //! what is said of each damage and each gap.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
 
@@ -56,8 +59,14 @@ pub async fn verify(
     let look_at = async |entry: Entry| {
         // Never closed.
         let _slot = slots.acquire().await;
-        let read = |bytes| watch.read(bytes);
+        let told = AtomicU64::new(0);
+        let read = |bytes| {
+            told.fetch_add(bytes, Relaxed);
+            watch.read(bytes);
+        };
         let looked = look(&**store, &entry, bodies, &read).await;
+        // Its tail, and what of a damaged one was not read.
+        watch.read(entry.size.saturating_sub(told.load(Relaxed)));
         watch.looked();
         Item::Looked(entry, looked)
     };

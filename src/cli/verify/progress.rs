@@ -6,9 +6,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::archive::Watch;
+use crate::status::human::many;
 
-const BODIES: &str = "{bar:30} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left, {msg}";
-const OBJECTS: &str = "{bar:30} {pos} of {len} objects, {eta} left";
+const BODIES: &str = "{bar:16} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left, {msg}";
+const OBJECTS: &str = "{bar:16} {pos} of {len} objects, {eta} left";
 
 /// How far it is: in bytes, or in objects where no bodies are read.
 pub(super) struct Bar {
@@ -56,7 +57,7 @@ impl Watch for Bar {
         if self.quick {
             self.shown.inc(1);
         } else if !self.shown.is_hidden() {
-            self.shown.set_message(format!("{objects} objects"));
+            self.shown.set_message(many(objects, "object"));
         }
     }
 }
