@@ -31,6 +31,7 @@
 //! | [`supervisor`], [`sys`] | the parent process, and Unix in safe types | |
 //! | [`archive`] | reading an archive | |
 //! | `logging` | the log's lines, and which failures are worth one | |
+//! | [`fail`] | steps at which tests kill the process; nothing in a release | |
 //! | [`cli`] | what people type and read | |
 //!
 //! `tests/integration/arrows.rs` keeps who may know whom.
@@ -40,6 +41,7 @@ pub mod chain;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod fail;
 pub mod kafka;
 pub mod legacy;
 mod logging;

@@ -166,6 +166,12 @@ impl KafkaError {
         }
     }
 
+    /// A call that the operating system refused.
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(crate) fn refused(error: std::io::Error) -> Self {
+        Self::Request { what: "make this call", code: Code::STATE, text: error.to_string() }
+    }
+
     pub(super) fn request(what: &'static str, code: Code) -> Self {
         Self::Request { what, code, text: code.to_string() }
     }

@@ -6,7 +6,7 @@
 //! don't fork, and a child would have to leave without dropping its guards.
 
 use std::fs::{File, FileTimes, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -15,6 +15,7 @@ use super::Spool;
 use super::durable::{self, Move};
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::{SpoolPartition, Stage, temp_name};
+use crate::fail::{Step, step};
 use crate::types::WriterToken;
 
 /// Permissions of new files: the owner writes, the group reads.
@@ -72,7 +73,7 @@ impl Claim {
     /// Claims the file at `path`. Changes nothing on disk.
     pub(super) fn take(path: &Path, access: Access) -> Result<Taken<Self>> {
         let Some(file) = open(path, access)? else { return Ok(Taken::Gone) };
-        match file.try_lock() {
+        match try_lock(&file, step!("claim.lock")) {
             Ok(()) => Self::confirmed(file, path),
             Err(TryLockError::WouldBlock) => Ok(Taken::Busy),
             // NFS makes a POSIX lock of it, which wants a file that is open for writing.
@@ -110,8 +111,8 @@ impl Claim {
 
     /// Renames the file, never over another, and keeps it claimed.
     /// After `Moved` the new name survives a crash; otherwise nothing has changed.
-    pub(super) fn move_to(&mut self, to: PathBuf) -> Result<Move> {
-        let moved = durable::rename_new(&self.path, &to)?;
+    pub(super) fn move_to(&mut self, to: PathBuf, step: Step) -> Result<Move> {
+        let moved = durable::rename_new(&self.path, &to, step)?;
         if moved == Move::Moved {
             self.path = to;
         }
@@ -125,14 +126,19 @@ impl Claim {
     /// attributes, which [`super::watch`] sees. If that fails, the next scan finds the file.
     pub(super) fn hand_on(self) {
         let now = SystemTime::now();
-        let _ = self.file.unlock();
-        let _ = self.file.set_times(FileTimes::new().set_accessed(now).set_modified(now));
+        let times = FileTimes::new().set_accessed(now).set_modified(now);
+        let _ = step!("hand_on.unlock").around(|| self.file.unlock());
+        let _ = step!("hand_on.touch").around(|| self.file.set_times(times));
     }
 
     /// Removes the file. After a crash within, it is there and unclaimed, or gone.
-    pub(super) fn remove(self) -> Result<()> {
-        durable::remove(&self.path).map(drop)
+    pub(super) fn remove(self, step: Step) -> Result<()> {
+        durable::remove(&self.path, step).map(drop)
     }
+}
+
+fn try_lock(file: &File, step: Step) -> std::result::Result<(), TryLockError> {
+    step.around_as(TryLockError::Error, || file.try_lock())
 }
 
 fn open(path: &Path, access: Access) -> Result<Option<File>> {
@@ -175,27 +181,23 @@ struct Cleanup(Option<PathBuf>);
 impl Drop for Cleanup {
     fn drop(&mut self) {
         if let Some(path) = self.0.take() {
-            let _ = durable::remove(&path);
+            let _ = durable::remove(&path, step!("temp.remove"));
         }
     }
 }
 
 impl TempFile {
     /// Begins what will be `name` in the directory `stage`, open for reading and writing.
-    pub(super) fn create(spool: &Spool, stage: Stage, name: &str) -> Result<Self> {
+    pub(super) fn create(spool: &Spool, stage: Stage, name: &str, step: Step) -> Result<Self> {
         let dir = spool.dir(stage);
         for _ in 0..CREATE_TRIES {
             let path = dir.join(temp_name(name, random_token().at("create a file in", &dir)?));
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(FILE_MODE)
-                .open(&path)
-                .at("create", &path)?;
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(FILE_MODE);
+            let file = step.around(|| options.open(&path)).at("create", &path)?;
             let cleanup = Cleanup(Some(path.clone()));
             // A sweeper may have been between the two calls: then begin anew.
-            if file.try_lock().is_ok()
+            if try_lock(&file, step!("temp.lock")).is_ok()
                 && let Taken::Ours(claim) = Claim::confirmed(file, &path)?
             {
                 return Ok(Self { cleanup, claim });
@@ -214,18 +216,35 @@ impl TempFile {
 
     /// Gives the file its lasting name `to`, never over another. After `Ok(Ok(claim))` that name
     /// survives a crash; after `Ok(Err(_))` and errors the file is removed.
-    pub(super) fn place(mut self, to: PathBuf) -> Result<std::result::Result<Claim, Existing>> {
-        match self.claim.move_to(to)? {
+    pub(super) fn place(
+        mut self,
+        to: PathBuf,
+        step: Step,
+    ) -> Result<std::result::Result<Claim, Existing>> {
+        match self.claim.move_to(to, step)? {
             Move::Moved => Ok(Ok(self.keep())),
             Move::TargetExists => Ok(Err(Existing)),
             Move::SourceGone => Err(SpoolError::TakenAway { path: self.path().to_owned() }),
         }
     }
 
-    /// Gives the file its lasting name `to`, in place of what may be there. After a crash within,
-    /// `to` is the old file or the new one; after `Ok` it is the new one.
-    pub(super) fn replace(self, to: &Path) -> Result<()> {
-        match durable::replace(self.path(), to)? {
+    /// Writes `text` to a file that takes the place of what may be at `to`, by way of one named
+    /// after `name` in `stage`. After a crash within, `to` is the old file or the new one; after
+    /// `Ok` it is the new one.
+    pub(super) fn write_whole(
+        spool: &Spool,
+        (stage, name): (Stage, &str),
+        text: &[u8],
+        to: &Path,
+        steps: WholeSteps,
+    ) -> Result<()> {
+        let mut temp = Self::create(spool, stage, name, steps.create)?;
+        steps.write.around(|| temp.file().write_all(text)).at("write", temp.path())?;
+        temp.replace(to, steps.rename)
+    }
+
+    fn replace(self, to: &Path, step: Step) -> Result<()> {
+        match durable::replace(self.path(), to, step)? {
             Move::Moved => {
                 self.keep().hand_on();
                 Ok(())
@@ -242,6 +261,26 @@ impl TempFile {
         claim
     }
 }
+
+/// The steps of [`TempFile::write_whole`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WholeSteps {
+    pub(super) create: Step,
+    pub(super) write: Step,
+    pub(super) rename: Step,
+}
+
+/// The [`WholeSteps`] of one kind of file.
+macro_rules! whole_steps {
+    ($kind:literal) => {
+        $crate::spool::claim::WholeSteps {
+            create: $crate::fail::step!(concat!($kind, ".create")),
+            write: $crate::fail::step!(concat!($kind, ".write")),
+            rename: $crate::fail::step!(concat!($kind, ".rename")),
+        }
+    };
+}
+pub(super) use whole_steps;
 
 /// Another file has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,15 +303,10 @@ impl PartitionLock {
     /// a lock on a removed file would exclude nobody.
     pub fn take(spool: &Spool, partition: &SpoolPartition) -> Result<Taken<Self>> {
         let path = spool.dir(Stage::Run).join(partition.lock_name());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(FILE_MODE)
-            .open(&path)
-            .at("open", &path)?;
-        match file.try_lock() {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let file = step!("partition.open").around(|| options.open(&path)).at("open", &path)?;
+        match try_lock(&file, step!("partition.lock")) {
             Ok(()) => Ok(Taken::Ours(Self { partition: partition.clone(), _file: file })),
             Err(TryLockError::WouldBlock) => Ok(Taken::Busy),
             Err(TryLockError::Error(e)) => Err(e).at("lock", &path),
@@ -311,7 +345,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let opened = File::open(&path).unwrap();
         let first = Claim::take(&path, Access::Read).unwrap().ours().unwrap();
-        first.remove().unwrap();
+        first.remove(step!("test.remove")).unwrap();
         opened.try_lock().unwrap();
         assert!(!names(&path, &opened).unwrap());
         fs::write(&path, "new").unwrap();
@@ -324,7 +358,7 @@ mod tests {
         let (a, b) = (spool.dir(Stage::Rotated).join("a"), spool.dir(Stage::Compressed).join("b"));
         fs::write(&a, "a").unwrap();
         let mut claim = Claim::take(&a, Access::ReadWrite).unwrap().ours().unwrap();
-        assert_eq!(claim.move_to(b.clone()).unwrap(), Move::Moved);
+        assert_eq!(claim.move_to(b.clone(), step!("test.move")).unwrap(), Move::Moved);
         assert!(matches!(Claim::take(&b, Access::Read).unwrap(), Taken::Busy));
         claim.hand_on();
         assert!(Claim::take(&b, Access::Read).unwrap().ours().is_some());
@@ -333,19 +367,19 @@ mod tests {
     #[test]
     fn a_dropped_temporary_file_is_removed_and_a_placed_one_is_not() {
         let (_dir, spool) = spool();
-        let dropped = TempFile::create(&spool, Stage::Tips, "x").unwrap();
+        let to = spool.dir(Stage::Tips).join("x");
+        let create = || TempFile::create(&spool, Stage::Tips, "x", step!("test.create")).unwrap();
+        let place = |temp: TempFile| temp.place(to.clone(), step!("test.place")).unwrap();
+        let dropped = create();
         let path = dropped.path().to_owned();
         assert!(path.exists());
         drop(dropped);
         assert!(!path.exists());
 
-        let to = spool.dir(Stage::Tips).join("x");
-        let temp = TempFile::create(&spool, Stage::Tips, "x").unwrap();
-        assert!(temp.place(to.clone()).unwrap().is_ok());
-        let second = TempFile::create(&spool, Stage::Tips, "x").unwrap();
-        assert_eq!(second.place(to.clone()).unwrap().unwrap_err(), Existing);
+        assert!(place(create()).is_ok());
+        assert_eq!(place(create()).unwrap_err(), Existing);
         assert_eq!(fs::read_dir(spool.dir(Stage::Tips)).unwrap().count(), 1);
-        TempFile::create(&spool, Stage::Tips, "x").unwrap().replace(&to).unwrap();
+        create().replace(&to, step!("test.replace_temp")).unwrap();
         assert_eq!(fs::read_dir(spool.dir(Stage::Tips)).unwrap().count(), 1);
     }
 

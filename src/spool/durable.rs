@@ -6,11 +6,12 @@
 //! is an expected value: another worker was faster.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::error::{IoExt, Result};
+use super::error::{IoExt, Result, SpoolError};
+use crate::fail::Step;
 
 /// What became of a rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,42 +39,35 @@ pub(super) enum Removal {
 /// After a crash within, the file is under `from` or under `to` or, where the file system can't
 /// rename without replacing, under both: then the same call again ends with `to` alone. After
 /// `Moved`, it stays under `to`.
-pub(super) fn rename_new(from: &Path, to: &Path) -> Result<Move> {
-    match rename_noreplace(from, to) {
-        Outcome::Moved => Ok(Move::Moved),
-        Outcome::NotSupported => link_new(from, to),
-        Outcome::Failed(e) => after_failure(from, to, e),
+pub(super) fn rename_new(from: &Path, to: &Path, step: Step) -> Result<Move> {
+    match step.around(|| rename_noreplace(from, to)) {
+        Ok(()) => Ok(Move::Moved),
+        Err(e) if is_unsupported(&e) => link_new(from, to),
+        Err(e) => after_failure(from, to, e),
     }
-}
-
-enum Outcome {
-    Moved,
-    NotSupported,
-    Failed(std::io::Error),
 }
 
 #[cfg(target_env = "gnu")]
-fn rename_noreplace(from: &Path, to: &Path) -> Outcome {
-    use nix::errno::Errno;
+fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
-        Ok(()) => Outcome::Moved,
-        // NFS and old kernels; EINVAL can mean nothing else for a plain file.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Outcome::NotSupported,
-        Err(e) => Outcome::Failed(e.into()),
-    }
+    Ok(renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?)
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn rename_noreplace(_: &Path, _: &Path) -> Outcome {
-    Outcome::NotSupported
+fn rename_noreplace(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// NFS and old kernels; EINVAL can mean nothing else for a plain file.
+fn is_unsupported(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP))
 }
 
 /// The same by a second name and the removal of the first.
 fn link_new(from: &Path, to: &Path) -> Result<Move> {
     match fs::hard_link(from, to) {
         Ok(()) => {
-            remove(from)?;
+            remove_now(from)?;
             Ok(Move::Moved)
         }
         Err(e) => after_failure(from, to, e),
@@ -84,7 +78,7 @@ fn after_failure(from: &Path, to: &Path, e: std::io::Error) -> Result<Move> {
     match e.kind() {
         // A half-done link_new, or an answer that NFS lost and asked for again.
         ErrorKind::AlreadyExists if same_file(from, to) => {
-            remove(from)?;
+            remove_now(from)?;
             Ok(Move::Moved)
         }
         ErrorKind::AlreadyExists => Ok(Move::TargetExists),
@@ -109,8 +103,8 @@ fn is_gone(path: &Path) -> bool {
 /// After a crash within, `to` is the old file or the new one, never missing and never a mixture.
 /// After `Moved` it is the new one; `TargetExists` does not occur.
 #[expect(clippy::disallowed_methods, reason = "this is where renames live")]
-pub(super) fn replace(from: &Path, to: &Path) -> Result<Move> {
-    match fs::rename(from, to) {
+pub(super) fn replace(from: &Path, to: &Path, step: Step) -> Result<Move> {
+    match step.around(|| fs::rename(from, to)) {
         Ok(()) => Ok(Move::Moved),
         Err(e) if e.kind() == ErrorKind::NotFound && is_gone(from) => Ok(Move::SourceGone),
         Err(e) => Err(e).at("rename", from),
@@ -118,8 +112,15 @@ pub(super) fn replace(from: &Path, to: &Path) -> Result<Move> {
 }
 
 /// Removes a file. After either answer it is gone, and stays gone.
+pub(super) fn remove(path: &Path, step: Step) -> Result<Removal> {
+    step.around_as(
+        |e| SpoolError::Io { doing: "remove", path: path.to_owned(), source: e },
+        || remove_now(path),
+    )
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is where removals live")]
-pub(super) fn remove(path: &Path) -> Result<Removal> {
+fn remove_now(path: &Path) -> Result<Removal> {
     match fs::remove_file(path) {
         Ok(()) => Ok(Removal::Removed),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(Removal::WasGone),
@@ -130,8 +131,17 @@ pub(super) fn remove(path: &Path) -> Result<Removal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fail::step;
 
     type Rename = fn(&Path, &Path) -> Result<Move>;
+
+    fn renamed_new(from: &Path, to: &Path) -> Result<Move> {
+        rename_new(from, to, step!("test.rename_new"))
+    }
+
+    fn replaced(from: &Path, to: &Path) -> Result<Move> {
+        replace(from, to, step!("test.replace"))
+    }
 
     /// The contract of both ways to rename without replacing.
     fn keeps_the_contract(rename: Rename) {
@@ -148,21 +158,21 @@ mod tests {
 
     #[test]
     fn rename_never_replaces() {
-        keeps_the_contract(rename_new);
+        keeps_the_contract(renamed_new);
         keeps_the_contract(link_new);
     }
 
     #[test]
     fn a_half_done_link_is_finished() {
         let dir = tempfile::tempdir().unwrap();
-        for rename in [rename_new as Rename, link_new] {
+        for rename in [renamed_new as Rename, link_new] {
             let (a, b) = (dir.path().join("a"), dir.path().join("b"));
             fs::write(&a, "a").unwrap();
             fs::hard_link(&a, &b).unwrap();
             assert_eq!(rename(&a, &b).unwrap(), Move::Moved);
             assert!(is_gone(&a));
-            assert_eq!(remove(&b).unwrap(), Removal::Removed);
-            assert_eq!(remove(&b).unwrap(), Removal::WasGone);
+            assert_eq!(remove_now(&b).unwrap(), Removal::Removed);
+            assert_eq!(remove_now(&b).unwrap(), Removal::WasGone);
         }
     }
 
@@ -170,10 +180,10 @@ mod tests {
     fn replace_replaces() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        assert_eq!(replace(&a, &b).unwrap(), Move::SourceGone);
+        assert_eq!(replaced(&a, &b).unwrap(), Move::SourceGone);
         fs::write(&a, "new").unwrap();
         fs::write(&b, "old").unwrap();
-        assert_eq!(replace(&a, &b).unwrap(), Move::Moved);
+        assert_eq!(replaced(&a, &b).unwrap(), Move::Moved);
         assert_eq!(fs::read(&b).unwrap(), b"new");
     }
 
@@ -182,7 +192,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let a = dir.path().join("a");
         fs::write(&a, "a").unwrap();
-        let e = rename_new(&a, &dir.path().join("no/such")).unwrap_err();
+        let e = renamed_new(&a, &dir.path().join("no/such")).unwrap_err();
         assert_eq!(e.to_string(), format!("can't rename \"{}\"", a.display()));
     }
 }

@@ -46,6 +46,7 @@ pub use error::SpoolError;
 pub use layout::{FileName, InProgressName, SpoolPartition, SpoolTopic, Stage};
 pub use stops::{StopKind, Stopped};
 
+use crate::fail::step;
 use claim::TempFile;
 use error::{IoExt, Result};
 
@@ -66,12 +67,10 @@ impl Spool {
         let spool = Self::at(root);
         for stage in Stage::ALL {
             let dir = spool.dir(stage);
-            DirBuilder::new()
-                .recursive(true)
-                .mode(DIR_MODE)
-                .create(&dir)
+            step!("spool.dir")
+                .around(|| DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir))
                 .map_err(|source| SpoolError::Unusable { path: dir, source })?;
-            TempFile::create(&spool, stage, "probe").map_err(unusable)?;
+            TempFile::create(&spool, stage, "probe", step!("spool.probe")).map_err(unusable)?;
         }
         Ok(spool)
     }

@@ -8,15 +8,15 @@
 //! [`Taken::Busy`].
 
 use std::fs::{self, DirBuilder, File};
-use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::claim::{Access, Claim, Taken, TempFile};
+use super::claim::{Access, Claim, Taken, TempFile, whole_steps};
 use super::durable::Move;
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::Stage;
 use super::{DIR_MODE, Spool};
+use crate::fail::step;
 
 /// Below `quarantine/`.
 const ASIDE: &str = "original";
@@ -51,7 +51,7 @@ impl Original {
     /// After a crash within, it has the one name or the other.
     pub fn rename(&mut self, to: &Path) -> Result<bool> {
         make_parent(to)?;
-        match self.claim.move_to(to.to_owned())? {
+        match self.claim.move_to(to.to_owned(), step!("original.rename"))? {
             Move::Moved => Ok(true),
             Move::TargetExists => Ok(false),
             Move::SourceGone => Err(SpoolError::TakenAway { path: self.path().to_owned() }),
@@ -68,9 +68,9 @@ impl Original {
             let to = dir.join(&kept_as);
             if self.rename(&to)? {
                 let note = format!("{kept_as}.why");
-                let mut temp = TempFile::create(spool, Stage::Quarantine, &note)?;
-                writeln!(temp.file(), "{why}").at("write", temp.path())?;
-                temp.replace(&dir.join(&note))?;
+                let (text, to_note) = (format!("{why}\n"), dir.join(&note));
+                let (by_way_of, steps) = ((Stage::Quarantine, &*note), whole_steps!("aside_note"));
+                TempFile::write_whole(spool, by_way_of, text.as_bytes(), &to_note, steps)?;
                 return Ok(to);
             }
         }
@@ -79,7 +79,7 @@ impl Original {
 
     /// Removes it: its records are in the archive, or it has none.
     pub fn remove(self) -> Result<()> {
-        self.claim.remove()
+        self.claim.remove(step!("original.remove"))
     }
 }
 
@@ -91,7 +91,7 @@ pub struct Scratch(TempFile);
 impl Scratch {
     /// An empty one. It does not count against `spool_max_bytes`.
     pub fn create(spool: &Spool) -> Result<Self> {
-        TempFile::create(spool, Stage::Run, "takeover").map(Self)
+        TempFile::create(spool, Stage::Run, "takeover", step!("original.scratch")).map(Self)
     }
 
     /// To be written, and read.
@@ -108,7 +108,8 @@ impl Scratch {
 
 fn make_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
-    DirBuilder::new().recursive(true).mode(DIR_MODE).create(parent).at("create", parent)
+    let make = || DirBuilder::new().recursive(true).mode(DIR_MODE).create(parent);
+    step!("original.dir").around(make).at("create", parent)
 }
 
 /// Removes all empty directories below `dir`, but not it. What is not empty, or can't be removed,
@@ -117,7 +118,7 @@ pub fn remove_empty_directories(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_empty_directories(&entry.path());
-            let _ = fs::remove_dir(entry.path());
+            let _ = step!("original.remove_dir").around(|| fs::remove_dir(entry.path()));
         }
     }
 }
@@ -126,6 +127,7 @@ pub fn remove_empty_directories(dir: &Path) {
 mod tests {
     use super::*;
     use crate::spool::testing::{names_in, spool};
+    use std::io::Write as _;
 
     fn put(spool: &Spool, name: &str) -> PathBuf {
         let path = spool.root().join(name);

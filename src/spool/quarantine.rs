@@ -5,17 +5,17 @@
 //! oldest files go first, only the newest stays whatever its size. Nothing reads them back.
 
 use std::cmp::Reverse;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::Spool;
-use super::claim::{Claim, TempFile};
+use super::claim::{Claim, TempFile, whole_steps};
 use super::durable::{self, Move};
-use super::error::{IoExt, Result, SpoolError};
+use super::error::{Result, SpoolError};
 use super::layout::{FileName, SpoolPartition, Stage, is_temp_name};
 use super::stops::{self, StopKind, Stopped};
 use super::tips;
+use crate::fail::step;
 
 /// How much is kept.
 const MAX_BYTES: u64 = 1 << 30;
@@ -33,9 +33,9 @@ const OFTEN: usize = 3;
 pub(super) fn put(spool: &Spool, mut claim: Claim, name: &FileName, why: &str) -> Result<()> {
     let kept_as = move_aside(spool, &mut claim, name)?;
     let note = format!("{kept_as}{NOTE_END}");
-    let mut temp = TempFile::create(spool, Stage::Quarantine, &note)?;
-    writeln!(temp.file(), "{why}").at("write", temp.path())?;
-    temp.replace(&spool.path(Stage::Quarantine, &note))?;
+    let to = spool.path(Stage::Quarantine, &note);
+    let (text, steps) = (format!("{why}\n"), whole_steps!("quarantine_note"));
+    TempFile::write_whole(spool, (Stage::Quarantine, &note), text.as_bytes(), &to, steps)?;
     claim.hand_on();
     trim(spool, MAX_BYTES)
 }
@@ -64,7 +64,8 @@ fn move_aside(spool: &Spool, claim: &mut Claim, name: &FileName) -> Result<Strin
     let plain = std::iter::once(name.to_string());
     let numbered = (2..=MAX_SAME_NAME).map(|n| format!("{name}.{n}"));
     for candidate in plain.chain(numbered) {
-        match claim.move_to(spool.path(Stage::Quarantine, &candidate))? {
+        let to = spool.path(Stage::Quarantine, &candidate);
+        match claim.move_to(to, step!("quarantine.rename"))? {
             Move::Moved => return Ok(candidate),
             Move::TargetExists => {}
             Move::SourceGone => break,
@@ -128,7 +129,8 @@ impl Kept {
 
 fn trim(spool: &Spool, max_bytes: u64) -> Result<()> {
     for surplus in surplus(list(spool)?, max_bytes) {
-        durable::remove(&spool.path(Stage::Quarantine, &surplus.name))?;
+        let path = spool.path(Stage::Quarantine, &surplus.name);
+        durable::remove(&path, step!("quarantine.trim"))?;
     }
     Ok(())
 }

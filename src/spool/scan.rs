@@ -11,6 +11,7 @@ use super::Spool;
 use super::claim::{Access, Claim, Taken};
 use super::error::{IoExt, Result};
 use super::layout::{FileName, InProgressName, Stage, is_temp_name};
+use crate::fail::step;
 
 /// A file of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Spool {
         for stage in Stage::ALL {
             for path in self.temporary(stage)? {
                 if let Taken::Ours(claim) = Claim::take(&path, Access::Read)? {
-                    claim.remove()?;
+                    claim.remove(step!("sweep.remove"))?;
                     swept += 1;
                 }
             }
@@ -151,7 +152,9 @@ mod tests {
         put(&spool, Stage::Compressed, ".~t-0_1-2.mak.gz.0000000000000001");
         put(&spool, Stage::Tips, ".~t-0.json.0000000000000001");
         put(&spool, Stage::Rotated, "t-0_1-2.mak");
-        let alive = TempFile::create(&spool, Stage::Compressed, "t-0_1-2.mak.gz").unwrap();
+        let alive =
+            TempFile::create(&spool, Stage::Compressed, "t-0_1-2.mak.gz", step!("test.alive"))
+                .unwrap();
         assert_eq!(spool.sweep().unwrap(), 2);
         assert_eq!(names_in(&spool, Stage::Compressed).len(), 1);
         assert_eq!(names_in(&spool, Stage::Rotated).len(), 1);

@@ -23,7 +23,8 @@ use super::durable::Move;
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::{FileName, InProgressName, SpoolPartition, Stage};
 use super::recovery::Repair;
-use super::{quarantine, tips};
+use super::{durable, quarantine, tips};
+use crate::fail::step;
 use crate::types::{Offset, OffsetRange, Suffix, TopicPartition, WriterToken};
 
 /// Which file stands in the next stage after a transition.
@@ -66,8 +67,9 @@ impl InProgress {
     ) -> Result<Self> {
         let name = InProgressName { partition: SpoolPartition::of(tp), start, token };
         let path = spool.path(Stage::InProgress, &name);
-        let temp = TempFile::create(spool, Stage::InProgress, &name.to_string())?;
-        match temp.place(path.clone())? {
+        let step = step!("inprogress.create");
+        let temp = TempFile::create(spool, Stage::InProgress, &name.to_string(), step)?;
+        match temp.place(path.clone(), step!("inprogress.rename"))? {
             Ok(claim) => Ok(Self { spool: spool.clone(), claim, name, len: 0, poisoned: false }),
             Err(_) => Err(io::Error::from(ErrorKind::AlreadyExists)).at("create", &path),
         }
@@ -80,7 +82,7 @@ impl InProgress {
     /// Kafka again. It is never trusted again, and on a full disk its room is wanted.
     pub fn append(&mut self, bufs: &mut [IoSlice<'_>]) -> Result<()> {
         self.check()?;
-        match write_all(self.claim.file_mut(), bufs) {
+        match step!("inprogress.write").around(|| write_all(self.claim.file_mut(), bufs)) {
             Ok(written) => {
                 self.len = self.len.saturating_add(written);
                 Ok(())
@@ -102,8 +104,8 @@ impl InProgress {
     fn poison(&mut self) {
         self.poisoned = true;
         // If it can't be removed, an empty file is dropped by recovery.
-        if super::durable::remove(self.claim.path()).is_err() {
-            let _ = self.claim.file().set_len(0);
+        if durable::remove(self.claim.path(), step!("poisoned.remove")).is_err() {
+            let _ = step!("poisoned.empty").around(|| self.claim.file().set_len(0));
         }
     }
 
@@ -142,7 +144,7 @@ impl InProgress {
 
     /// Removes the file. After a crash within, it is in progress still, or gone.
     pub fn discard(self) -> Result<()> {
-        self.claim.remove()
+        self.claim.remove(step!("inprogress.discard"))
     }
 }
 
@@ -176,13 +178,13 @@ fn rotate(
         return Err(SpoolError::WrongStart { path, start: name.start, range });
     }
     let target = FileName { partition: name.partition.clone(), range, suffix: Suffix::Mak };
-    match claim.move_to(spool.path(Stage::Rotated, &target))? {
+    match claim.move_to(spool.path(Stage::Rotated, &target), step!("rotated.rename"))? {
         Move::Moved => {
             claim.hand_on();
             Ok(Placed::Ours(target))
         }
         Move::TargetExists => {
-            claim.remove()?;
+            claim.remove(step!("rotated.remove_ours"))?;
             Ok(Placed::Theirs(target))
         }
         Move::SourceGone => Err(SpoolError::TakenAway { path: claim.path().to_owned() }),
@@ -254,7 +256,7 @@ impl Abandoned {
                 rotate(&self.spool, self.claim, &self.name, range).map(Repaired::Rotated)
             }
             Repair::Drop(_) => {
-                self.claim.remove()?;
+                self.claim.remove(step!("inprogress.drop"))?;
                 Ok(Repaired::Dropped)
             }
         }
@@ -266,7 +268,7 @@ impl Abandoned {
         if file.metadata().at("look at", &path)?.len() < len {
             return Err(io::Error::from(ErrorKind::UnexpectedEof)).at("cut", &path);
         }
-        file.set_len(len).at("cut", &path)?;
+        step!("inprogress.cut").around(|| file.set_len(len)).at("cut", &path)?;
         file.seek(SeekFrom::Start(len)).at("seek in", &path)?;
         Ok(())
     }
@@ -306,13 +308,13 @@ impl Compressed {
     /// Removes the file, which is in the archive now. After a crash within, it may be there still,
     /// wholly below the tip.
     pub fn done(self) -> Result<()> {
-        self.claim.remove()
+        self.claim.remove(step!("published.remove"))
     }
 }
 
 /// What complete files have in common, packed or not.
 macro_rules! complete_file {
-    ($stage:ident) => {
+    ($stage:ident, $word:literal) => {
         impl $stage {
             /// The file, open for reading.
             #[must_use]
@@ -337,14 +339,16 @@ macro_rules! complete_file {
             /// with another suffix.)
             pub fn begin(self, suffix: Suffix) -> Result<Compressing<Self>> {
                 let target = self.name.packed_as(suffix);
-                let out = TempFile::create(&self.spool, Stage::Compressed, &target.to_string())?;
+                let step = step!(concat!($word, ".pack"));
+                let name = target.to_string();
+                let out = TempFile::create(&self.spool, Stage::Compressed, &name, step)?;
                 Ok(Compressing { source: self, out, target })
             }
 
             /// Removes a file that nobody needs: below the tip, superseded, too old. After a crash
             /// within, it is as it was, or gone.
             pub fn discard(self) -> Result<()> {
-                self.claim.remove()
+                self.claim.remove(step!(concat!($word, ".discard")))
             }
 
             /// Puts a file that failed its checksum aside, with a text that says `why`, and tells
@@ -389,8 +393,8 @@ trait Complete {
     fn into_claim(self) -> Claim;
 }
 
-complete_file!(Rotated);
-complete_file!(Compressed);
+complete_file!(Rotated, "rotated");
+complete_file!(Compressed, "compressed");
 
 /// A complete file while it is packed.
 #[derive(Debug)]
@@ -423,8 +427,9 @@ impl<S: Complete> Compressing<S> {
     /// both may be there: it is then packed once more, and the packed file that exists is kept.
     pub fn publish(self) -> Result<Placed> {
         let Self { source, out, target } = self;
-        let placed = out.place(source.spool().path(Stage::Compressed, &target))?;
-        source.into_claim().remove()?;
+        let to = source.spool().path(Stage::Compressed, &target);
+        let placed = out.place(to, step!("packed.rename"))?;
+        source.into_claim().remove(step!("packed.remove_source"))?;
         Ok(if let Ok(claim) = placed {
             claim.hand_on();
             Placed::Ours(target)

@@ -5,14 +5,15 @@
 //! one that can't be written is missing, no more.
 
 use std::fs::{self, DirBuilder};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use super::claim::TempFile;
+use super::claim::{TempFile, whole_steps};
 use super::error::{IoExt, Result};
 use super::layout::{Stage, is_temp_name};
 use super::{DIR_MODE, Spool};
+use crate::fail::step;
 
 const DIR: &str = "status";
 
@@ -27,12 +28,12 @@ impl Spool {
     /// Writes the file `name` in place of what may be there. After a crash within, the one before
     /// stands; after `Ok` the new one does.
     pub fn write_status(&self, name: &str, text: &[u8]) -> Result<()> {
-        // Beside, not within, the directory that is listed; it is swept as all temporary files are.
-        let mut temp = TempFile::create(self, Stage::Run, name)?;
-        temp.file().write_all(text).at("write", temp.path())?;
         let dir = self.status_dir();
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir).at("create", &dir)?;
-        temp.replace(&dir.join(name))
+        let make = || DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir);
+        step!("status.dir").around(make).at("create", &dir)?;
+        // Beside, not within, the directory that is listed; it is swept as all temporary files are.
+        let by_way_of = (Stage::Run, name);
+        TempFile::write_whole(self, by_way_of, text, &dir.join(name), whole_steps!("status"))
     }
 
     /// The file `name`; `None` if there is none.

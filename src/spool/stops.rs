@@ -8,17 +8,18 @@
 //! `kafkatos3 status` shows the notes ([`read_all`]). A note that does not read is as good as none.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::Spool;
-use super::claim::TempFile;
+use super::claim::{TempFile, whole_steps};
 use super::durable;
 use super::error::{IoExt, Result};
 use super::layout::{SpoolPartition, Stage};
 use crate::chain::Stop;
+use crate::fail::step;
 use crate::meta::IdentityPart;
 use crate::types::{Offset, TopicPartition};
 
@@ -200,10 +201,9 @@ pub fn write(spool: &Spool, note: Stopped) -> Result<Stopped> {
         return Ok(before);
     }
     let name = partition.stop_name();
-    let mut temp = TempFile::create(spool, Stage::Tips, &name)?;
-    let text = serde_json::to_vec(&note).map_err(std::io::Error::from).at("write", temp.path())?;
-    temp.file().write_all(&text).at("write", temp.path())?;
-    temp.replace(&spool.path(Stage::Tips, &name))?;
+    let to = spool.path(Stage::Tips, &name);
+    let text = serde_json::to_vec(&note).map_err(std::io::Error::from).at("write", &to)?;
+    TempFile::write_whole(spool, (Stage::Tips, &name), &text, &to, whole_steps!("stop"))?;
     Ok(note)
 }
 
@@ -230,7 +230,8 @@ pub fn read_all(spool: &Spool) -> Result<Vec<Stopped>> {
 
 /// Takes the note back; there may be none. Workers whose partition it was look again.
 pub fn clear(spool: &Spool, partition: &SpoolPartition) -> Result<()> {
-    durable::remove(&spool.path(Stage::Tips, &partition.stop_name())).map(drop)
+    let path = spool.path(Stage::Tips, &partition.stop_name());
+    durable::remove(&path, step!("stop.remove")).map(drop)
 }
 
 #[cfg(test)]

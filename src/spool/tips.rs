@@ -8,17 +8,18 @@
 //!   is lost when one comes while another is obeyed.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Spool;
-use super::claim::{PartitionLock, TempFile};
+use super::claim::{PartitionLock, TempFile, whole_steps};
 use super::durable;
 use super::error::{IoExt, Result, SpoolError};
 use super::layout::{RewindName, SpoolPartition, Stage};
 use crate::chain::Position;
+use crate::fail::step;
 use crate::meta::Identity;
 use crate::types::{Offset, TopicPartition};
 
@@ -94,10 +95,9 @@ pub fn write(spool: &Spool, lock: &PartitionLock, mut tip: TipFile) -> Result<Ti
     let before = read(spool, lock.partition())?.map_or(0, |before| before.generation);
     tip.generation = before.max(tip.generation).saturating_add(1);
     let name = lock.partition().tip_name();
-    let mut temp = TempFile::create(spool, Stage::Tips, &name)?;
-    let text = serde_json::to_vec(&tip).map_err(std::io::Error::from).at("write", temp.path())?;
-    temp.file().write_all(&text).at("write", temp.path())?;
-    temp.replace(&spool.path(Stage::Tips, &name))?;
+    let to = spool.path(Stage::Tips, &name);
+    let text = serde_json::to_vec(&tip).map_err(std::io::Error::from).at("write", &to)?;
+    TempFile::write_whole(spool, (Stage::Tips, &name), &text, &to, whole_steps!("tip"))?;
     Ok(tip)
 }
 
@@ -109,10 +109,10 @@ pub fn request_rewind(
     to: Offset,
     why: &str,
 ) -> Result<()> {
-    let name = RewindName { partition: partition.clone(), to };
-    let mut temp = TempFile::create(spool, Stage::Tips, &name.to_string())?;
-    writeln!(temp.file(), "{why}").at("write", temp.path())?;
-    temp.replace(&spool.path(Stage::Tips, &name))
+    let name = RewindName { partition: partition.clone(), to }.to_string();
+    let to = spool.path(Stage::Tips, &name);
+    let (text, steps) = (format!("{why}\n"), whole_steps!("rewind"));
+    TempFile::write_whole(spool, (Stage::Tips, &name), text.as_bytes(), &to, steps)
 }
 
 /// The wishes for all partitions, sorted by partition and offset: one listing.
@@ -131,7 +131,7 @@ pub fn rewind_reason(spool: &Spool, rewind: &RewindName) -> String {
 /// Takes a wish back that was obeyed, or that lies below the tip. After a crash within, it may be
 /// there still, and is obeyed once more.
 pub fn remove_rewind(spool: &Spool, rewind: &RewindName) -> Result<()> {
-    durable::remove(&spool.path(Stage::Tips, rewind)).map(drop)
+    durable::remove(&spool.path(Stage::Tips, rewind), step!("rewind.remove")).map(drop)
 }
 
 fn names<N>(spool: &Spool, parse: impl Fn(&str) -> Option<N>) -> Result<Vec<N>> {

@@ -148,6 +148,7 @@ fn at_least(timeout: Duration) -> PollTimeout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fail::step;
     use crate::spool::claim::TempFile;
     use crate::spool::stage::InProgress;
     use crate::spool::testing::{offset, range, spool, tp};
@@ -196,7 +197,7 @@ mod tests {
         }
         assert!(watch.wait(NOW, &[]).unwrap().is_idle());
         for n in 0..500 {
-            crate::spool::durable::remove(&path(n)).unwrap();
+            crate::spool::durable::remove(&path(n), step!("test.watched")).unwrap();
         }
         assert!(watch.wait(LONG, &[]).unwrap().changed);
         assert!(watch.wait(NOW, &[]).unwrap().is_idle());
@@ -213,7 +214,7 @@ mod tests {
             Interest::Arrivals(Stage::Rotated),
         ];
         let watch = Watch::new(&spool, &all);
-        drop(TempFile::create(&spool, Stage::Compressed, "x").unwrap());
+        drop(TempFile::create(&spool, Stage::Compressed, "x", step!("test.temp")).unwrap());
         let parsed = "t-0_0-9.mak".parse().unwrap();
         drop(crate::spool::stage::Rotated::claim(&spool, &parsed).unwrap().ours().unwrap());
         assert!(watch.wait(NOW, &[]).unwrap().is_idle());

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use super::error::StoreError;
 use super::names::{Folder, Name, TEMP_PREFIX};
 use super::{Listed, ObjectInfo, Store, Tail};
+use crate::fail::{Step, step};
 use crate::meta::MetaMap;
 
 /// A temporary file that is older belongs to nobody any more.
@@ -61,9 +62,10 @@ impl DirStore {
     pub fn open(settings: &DirSettings) -> Result<Self, StoreError> {
         let root = settings.root.clone();
         let url = format!("file://{}", root.display());
-        let made = match fs::create_dir(&root) {
+        let sync = |parent: &Path| sync_folder(parent, step!("dir.root.sync"));
+        let made = match step!("dir.root.make").around(|| fs::create_dir(&root)) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Ok(()) => root.parent().map_or(Ok(()), sync_folder),
+            Ok(()) => root.parent().map_or(Ok(()), sync),
             Err(e) => Err(e),
         };
         let opened = made.and_then(|()| fs::read_dir(&root));
@@ -88,9 +90,9 @@ impl DirStore {
         }
         let Some(parent) = folder.parent() else { return Ok(()) };
         self.settle(parent)?;
-        match fs::create_dir(folder) {
+        match step!("dir.folder.make").around(|| fs::create_dir(folder)) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
-            _ => sync_folder(parent)?,
+            _ => sync_folder(parent, step!("dir.folder.sync"))?,
         }
         sweep(folder);
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
@@ -105,7 +107,7 @@ impl DirStore {
     fn confirm(&self, path: &Path) -> io::Result<()> {
         let Some(folder) = path.parent() else { return Ok(()) };
         self.settle(folder)?;
-        sync_folder(folder)
+        sync_folder(folder, step!("dir.found.sync"))
     }
 
     fn open_file(&self, name: &Name) -> Result<Option<(File, fs::Metadata)>, StoreError> {
@@ -139,8 +141,9 @@ impl DirStore {
         self.settle(folder).map_err(|e| ("can't make its folder", e))?;
         let temp = Temp::create(folder).map_err(|e| ("can't create a file", e))?;
         temp.write(body).map_err(|e| ("can't write it", e))?;
-        fs::hard_link(&temp.path, path).map_err(|e| ("can't link it to its name", e))?;
-        sync_folder(folder).map_err(|e| ("can't sync its folder", e))
+        let linked = step!("dir.link").around(|| fs::hard_link(&temp.path, path));
+        linked.map_err(|e| ("can't link it to its name", e))?;
+        sync_folder(folder, step!("dir.linked.sync")).map_err(|e| ("can't sync its folder", e))
     }
 
     fn walk(&self, folder: &Path, into: &mut Vec<Listed>) -> io::Result<()> {
@@ -187,7 +190,9 @@ impl Temp {
     fn create(folder: &Path) -> io::Result<Self> {
         let random = getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?;
         let path = folder.join(format!("{TEMP_PREFIX}{random:016x}"));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let file = step!("dir.temp.create").around(|| options.open(&path))?;
         Ok(Self { path, file })
     }
 
@@ -195,22 +200,22 @@ impl Temp {
     fn write(&self, body: &[Bytes]) -> io::Result<()> {
         let mut file = &self.file;
         for piece in body {
-            file.write_all(piece)?;
+            step!("dir.temp.write").around(|| file.write_all(piece))?;
         }
-        file.sync_all()
+        step!("dir.temp.sync").around(|| file.sync_all())
     }
 }
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        remove(&self.path);
+        remove(&self.path, step!("dir.temp.remove"));
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "temporary names of the directory store's own files")]
-fn remove(path: &Path) {
+fn remove(path: &Path, step: Step) {
     // What stays is swept when it is a day old.
-    let _ = fs::remove_file(path);
+    let _ = step.around(|| fs::remove_file(path));
 }
 
 /// Removes temporary files that nobody writes any more; whatever fails is left for the next time.
@@ -220,13 +225,14 @@ fn sweep(folder: &Path) {
         let is_temp = kind.is_file() && name.is_some_and(|name| name.starts_with(TEMP_PREFIX));
         let age = || fs::metadata(&path).ok()?.modified().ok()?.elapsed().ok();
         if is_temp && age().is_some_and(|age| age > TEMP_AGE) {
-            remove(&path);
+            remove(&path, step!("dir.sweep"));
         }
     }
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+fn sync_folder(folder: &Path, step: Step) -> io::Result<()> {
+    let folder = File::open(folder)?;
+    match step.around(|| folder.sync_all()) {
         // Read-only and some special file systems can't, and have nothing to.
         Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem) => {
             Ok(())
@@ -349,7 +355,7 @@ impl Store for DirStore {
     async fn delete(&self, name: &Name) -> Result<(), StoreError> {
         let path = self.path(name);
         #[expect(clippy::disallowed_methods, reason = "the self-test takes back what it made")]
-        let removed = fs::remove_file(&path);
+        let removed = step!("dir.delete").around(|| fs::remove_file(&path));
         match removed {
             Err(e) if !is_absent(&e) => Err(self.error(name, "can't remove it")(e)),
             _ => Ok(()),

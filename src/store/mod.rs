@@ -29,6 +29,7 @@ mod s3;
 pub mod selftest;
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,6 +37,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::fail::Step;
 use crate::meta::MetaMap;
 
 pub use azure::{AzureAccess, AzureSettings};
@@ -116,6 +118,16 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Removes an object; one that is absent is no error. Only the self-test does this.
     async fn delete(&self, name: &Name) -> Result<(), StoreError>;
+}
+
+/// Asks a store as a step of [`crate::fail`]; what fails there is a store out of reach.
+pub(crate) async fn ask<T>(
+    step: Step,
+    question: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let name = || "the store".to_owned();
+    let failed = |e: io::Error| StoreError::Unavailable { name: name(), words: e.to_string() };
+    step.around_asking(failed, question).await
 }
 
 /// Which store, and how to get at it.

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::names::{Folder, Name};
-use super::{Listed, ObjectInfo, Store, StoreError};
+use super::{Listed, ObjectInfo, Store, StoreError, ask};
+use crate::fail::step;
 use crate::meta::MetaMap;
 
 /// One thing that a store must do.
@@ -259,7 +260,7 @@ pub async fn run(store: &dyn Store) -> Result<(), Failure> {
         }
     }
     // Not being allowed to remove is how it should be; the object does no harm.
-    if let Err(e) = store.delete(&name).await {
+    if let Err(e) = ask(step!("selftest.delete"), store.delete(&name)).await {
         log::debug!("self-test: its object stays: {e}");
     }
     result.map_err(|(check, reason)| fail(store, check, reason))
@@ -394,7 +395,8 @@ async fn create(
     body: &'static [u8],
     meta: &MetaMap,
 ) -> Result<(), StoreError> {
-    store.create(name, vec![Bytes::from_static(body)], meta).await
+    let created = store.create(name, vec![Bytes::from_static(body)], meta);
+    ask(step!("selftest.put"), created).await
 }
 
 /// A refusal is not taken at its word here either: a request whose answer got lost is repeated

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::fail::step;
+
 /// Version and checksum, before the settings.
 const HEAD: usize = 12;
 
@@ -48,8 +50,8 @@ impl Handover {
         let mut bytes = version.to_vec();
         bytes.extend(checksum(&version, settings));
         bytes.extend(settings);
-        self.file.set_len(0)?;
-        self.file.write_all_at(&bytes, 0)
+        step!("handover.empty").around(|| self.file.set_len(0))?;
+        step!("handover.write").around(|| self.file.write_all_at(&bytes, 0))
     }
 
     /// The end of a worker that is forked now, with the present settings.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::slot::exit;
+use crate::fail::step;
 use crate::sys::SysError;
 use crate::sys::child::ProcessId;
 use crate::sys::lock::{FileLock, is_held, openers, signer};
@@ -106,7 +107,8 @@ fn prepare(working_directory: &Path, instance: &str) -> Result<PathBuf, Instance
         return Err(InstanceError::Name(instance.to_owned()));
     }
     let directory = working_directory.join("run");
-    std::fs::create_dir_all(&directory).map_err(|source| SysError::File {
+    let make = || std::fs::create_dir_all(&directory);
+    step!("supervisor.dir").around(make).map_err(|source| SysError::File {
         doing: "make the directory",
         path: directory.clone(),
         source,

@@ -12,6 +12,7 @@ use super::slot::{Role, SlotId, WorkerExit, exit};
 use super::{
     Comparison, FleetSpec, RoleSpec, RunOptions, RunUntil, Settings, SpecError, WorkerContext,
 };
+use crate::fail::moment;
 use crate::sys::SysError;
 use crate::sys::child::{Child, ProcessId, reap};
 use crate::sys::fork::{ChildPlan, fork};
@@ -189,6 +190,7 @@ where
     fn fork(&mut self, slot: SlotId) -> Result<(), ()> {
         let role = self.spec.role(slot.role).ok_or(())?;
         let plan = ChildPlan { label: &slot.role.label(slot.index), nice: role.nice };
+        moment!("fork");
         let child = fork(&plan, || self.be_worker(slot)).map_err(|error| {
             log::error!("{slot} cannot be started: {}", error.in_full());
         })?;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::SysError;
 use super::child::ProcessId;
+use crate::fail::step;
 
 /// A held lock.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl FileLock {
     /// Takes the lock on `path`, which is created if need be; `None` if somebody else has it.
     pub fn try_lock(path: &Path) -> Result<Option<Self>, SysError> {
         let file = open(path)?;
-        match file.try_lock() {
+        match step!("lock_file.lock").around_as(TryLockError::Error, || file.try_lock()) {
             Ok(()) => Ok(Some(Self { file, path: path.to_owned() })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(SysError::file("lock", path)(source)),
@@ -45,9 +46,9 @@ impl FileLock {
     }
 
     fn replace_content(&mut self) -> std::io::Result<()> {
-        self.file.set_len(0)?;
+        step!("lock_file.empty").around(|| self.file.set_len(0))?;
         self.file.rewind()?;
-        writeln!(self.file, "{}", ProcessId::own())
+        step!("lock_file.sign").around(|| writeln!(self.file, "{}", ProcessId::own()))
     }
 
     /// The locked file.
@@ -58,12 +59,10 @@ impl FileLock {
 }
 
 fn open(path: &Path) -> Result<File, SysError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    step!("lock_file.open")
+        .around(|| options.open(path))
         .map_err(SysError::file("open the lock file", path))
 }
 

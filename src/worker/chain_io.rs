@@ -11,9 +11,10 @@ use crate::chain::locate::{Answer, Ask, Genesis, Hints, Outcome};
 use crate::chain::succession::{Next, Question, Search};
 use crate::chain::{Seen, Slot};
 use crate::codec;
+use crate::fail::{Step, step};
 use crate::meta::{ChainRecord, Identity, MetaMap, ObjectMeta};
 use crate::store::names::{self, ChainId, ChainName, Parsed};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, ask};
 
 /// The store, asked in the chain's terms.
 #[derive(Debug, Clone)]
@@ -77,7 +78,10 @@ impl ChainIo {
                 Ok(record) => Answer::Record(record),
                 Err(what) => Answer::Unreadable(what),
             },
-            Ask::CreateRecord(record) => Answer::Created(self.create_record(chain, &record).await?),
+            Ask::CreateRecord(record) => {
+                let step = step!("chain_record.put");
+                Answer::Created(self.create_record(chain, &record, step).await?)
+            }
             Ask::Head(slot) => Answer::Head(self.head(chain, slot).await?),
             Ask::List => Answer::Listed(self.slots(chain).await?),
         })
@@ -89,7 +93,8 @@ impl ChainIo {
         chain: &ChainId,
     ) -> Result<Result<Option<ChainRecord>, String>, StoreError> {
         let name = chain.record();
-        let Some(bytes) = self.store.get(&name).await? else { return Ok(Ok(None)) };
+        let asked = ask(step!("chain_record.get"), self.store.get(&name)).await?;
+        let Some(bytes) = asked else { return Ok(Ok(None)) };
         let read = serde_json::from_slice(&bytes);
         Ok(read.map(Some).map_err(|error| format!("{}/{name}: {error}", self.store.url())))
     }
@@ -99,11 +104,14 @@ impl ChainIo {
         &self,
         chain: &ChainId,
         record: &ChainRecord,
+        step: Step,
     ) -> Result<bool, StoreError> {
         let name = chain.record();
         let text = serde_json::to_vec_pretty(record)
             .map_err(|e| StoreError::Other { name: name.to_string(), words: e.to_string() })?;
-        match self.store.create(&name, vec![Bytes::from(text)], &MetaMap::new()).await {
+        let (body, meta) = (vec![Bytes::from(text)], MetaMap::new());
+        let created = self.store.create(&name, body, &meta);
+        match ask(step, created).await {
             Ok(()) => Ok(true),
             Err(StoreError::Exists { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -113,7 +121,7 @@ impl ChainIo {
     /// What stands at `slot`.
     pub(crate) async fn head(&self, chain: &ChainId, slot: Slot) -> Result<Seen, StoreError> {
         let name = chain.object(slot.start, slot.suffix);
-        Ok(match self.store.head(&name).await? {
+        Ok(match ask(step!("object.head"), self.store.head(&name)).await? {
             None => Seen::Absent,
             Some(info) => match ObjectMeta::from_map(&info.meta) {
                 Ok(meta) => Seen::Ours(Box::new(meta)),
@@ -123,7 +131,8 @@ impl ChainIo {
     }
 
     async fn slots(&self, chain: &ChainId) -> Result<Vec<Slot>, StoreError> {
-        let listed = self.store.list(&chain.folder(), None).await?;
+        let folder = chain.folder();
+        let listed = ask(step!("object.list"), self.store.list(&folder, None)).await?;
         let objects = listed.iter().filter_map(|entry| match names::parse(&entry.name) {
             Parsed::Object { start, suffix, .. } => Some(Slot { start, suffix }),
             _ => None,
@@ -137,10 +146,12 @@ impl ChainIo {
         chain: &ChainId,
         slot: Slot,
         meta: &ObjectMeta,
+        step: Step,
     ) -> std::io::Result<Option<StoreError>> {
         let meta = meta.to_map();
         let body = codec::seal(slot.suffix, slot.start, &meta)?;
         let name = chain.object(slot.start, slot.suffix);
-        Ok(self.store.create(&name, vec![Bytes::from(body)], &meta).await.err())
+        let created = self.store.create(&name, vec![Bytes::from(body)], &meta);
+        Ok(ask(step, created).await.err())
     }
 }

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::pack::{PackError, Packing, level, pack};
 use super::{Context, Exit, SPOOL, in_full};
 use crate::config::Config;
+use crate::fail::step;
 use crate::logging::{self, Fault};
 use crate::spool::error::IoExt;
 use crate::spool::stage::{Placed, Rotated};
@@ -50,11 +51,25 @@ struct Compressor<'a> {
     told: RefCell<CompressorStatus>,
 }
 
+/// When to look again at a file that somebody holds: a consumer that dies while it hands one on
+/// wakes nobody.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
 /// What became of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Done {
     Packed,
-    /// Somebody else has it.
-    NotOurs,
+    /// Somebody has it.
+    Busy,
+    /// Somebody else was faster.
+    Gone,
+}
+
+/// What became of all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passed {
+    packed: bool,
+    busy: bool,
 }
 
 impl<'a> Compressor<'a> {
@@ -84,15 +99,18 @@ impl<'a> Compressor<'a> {
                 return exit;
             }
             let wait = match self.pass() {
-                Ok(true) => {
+                Ok(Passed { packed: true, .. }) => {
                     logging::working(Fault::PACK, SPOOL);
                     self.backoff.reset();
                     self.told.borrow_mut().trouble = None;
                     Duration::ZERO
                 }
-                Ok(false) if self.ctx.empties_spool() && self.is_done() => return Exit::DONE,
-                Ok(false) if self.ctx.empties_spool() => Duration::from_secs(1),
-                Ok(false) => self.config.compression.check_interval,
+                Ok(_) if self.ctx.empties_spool() && self.is_done() => return Exit::DONE,
+                Ok(_) if self.ctx.empties_spool() => Duration::from_secs(1),
+                Ok(Passed { busy: true, .. }) => {
+                    self.config.compression.check_interval.min(BUSY_WAIT)
+                }
+                Ok(_) => self.config.compression.check_interval,
                 Err(error) => {
                     let wait = self.backoff.next();
                     let text = in_full(&error);
@@ -150,28 +168,32 @@ impl<'a> Compressor<'a> {
         self.spool.rotated().is_ok_and(|files| files.is_empty())
     }
 
-    /// Goes over what waits, oldest first; says whether anything was packed.
-    fn pass(&self) -> Result<bool, SpoolError> {
-        let mut any = false;
+    /// Goes over what waits, oldest first.
+    fn pass(&self) -> Result<Passed, SpoolError> {
+        let mut passed = Passed::default();
         let mut failed = None;
         let mut files = self.spool.rotated()?;
         files.sort_by_key(|file| file.modified);
         for file in files {
             if self.ctx.stop() != Stop::No {
-                return Ok(any);
+                return Ok(passed);
             }
             // One file's trouble does not keep the others.
             match self.file(&file.name) {
-                Ok(done) => any |= matches!(done, Done::Packed),
+                Ok(Done::Packed) => passed.packed = true,
+                Ok(Done::Busy) => passed.busy = true,
+                Ok(Done::Gone) => {}
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        failed.map_or(Ok(any), Err)
+        failed.map_or(Ok(passed), Err)
     }
 
     fn file(&self, name: &FileName) -> Result<Done, SpoolError> {
-        let Taken::Ours(rotated) = Rotated::claim(&self.spool, name)? else {
-            return Ok(Done::NotOurs);
+        let rotated = match Rotated::claim(&self.spool, name)? {
+            Taken::Ours(rotated) => rotated,
+            Taken::Busy => return Ok(Done::Busy),
+            Taken::Gone => return Ok(Done::Gone),
         };
         self.told.borrow_mut().current =
             Some(Current { file: name.to_string(), since_ms: now_ms() });
@@ -186,7 +208,7 @@ impl<'a> Compressor<'a> {
         let bytes = super::map(rotated.file()).at("map", rotated.path())?;
         let mut packing = rotated.begin(self.packing.level.suffix())?;
         let mut out = BufWriter::with_capacity(WRITE_BUFFER, packing.out());
-        let packed = pack(&bytes, self.packing, &mut out);
+        let packed = step!("packed.write").around(|| pack(&bytes, self.packing, &mut out));
         drop(out);
         match packed {
             Ok(length) => {

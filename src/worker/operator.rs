@@ -15,14 +15,15 @@ use crate::chain::publish::{Action, LocalFile, Publisher};
 use crate::chain::{Position, Stop};
 use crate::codec::{CodecError, Container, Level, Tail};
 use crate::config::MakVersion;
+use crate::fail::step;
 use crate::mak::v2::{self, BlockBuilder, Finish};
 use crate::mak::{FileHeader, MakError, StartTime};
 use crate::meta::{
     Act, ChainRecord, CloseMeta, FileMeta, Gap, GapReason, Identity, MetaMap, ObjectMeta,
     Succession, Totals,
 };
-use crate::store::StoreError;
 use crate::store::names::ChainId;
+use crate::store::{StoreError, ask};
 use crate::sys::{SysError, random};
 use crate::types::{Offset, OffsetRange, Suffix, TypeError};
 
@@ -80,7 +81,8 @@ pub(crate) async fn close(
         step = match step {
             CloseStep::Put(close) => {
                 let meta = ObjectMeta::Close(*close);
-                doubt = io.put_seal(chain, closer.slot(), &meta).await?;
+                let step = step!("closing_seal.put");
+                doubt = io.put_seal(chain, closer.slot(), &meta, step).await?;
                 closer.created(doubt.is_none())
             }
             CloseStep::Head(slot) => closer.seen(io.head(chain, slot).await?),
@@ -111,7 +113,7 @@ pub(crate) async fn begin(
     let record = ChainRecord { layout: 1, identity, first, suffix, follows };
     let mut failed = None;
     for _ in 0..TRIES {
-        match io.create_record(chain, &record).await {
+        match io.create_record(chain, &record, step!("next_record.put")).await {
             Ok(true) => return Ok(Ok((record, true))),
             Ok(false) => {}
             Err(error) if !error.is_transient() => return Err(error),
@@ -165,7 +167,8 @@ pub(crate) async fn skip(
             Action::Put { slot, totals } => {
                 let (body, map) = empty.object(totals)?;
                 let name = chain.object(slot.start, slot.suffix);
-                doubt = io.store().create(&name, vec![body], &map).await.err();
+                let created = io.store().create(&name, vec![body], &map);
+                doubt = ask(step!("skip.put"), created).await.err();
                 publisher.created(doubt.is_none())
             }
             Action::Head(slot) => publisher.seen(io.head(chain, slot).await?),

@@ -11,9 +11,10 @@ use tokio::sync::OnceCell;
 
 use crate::archive;
 use crate::config::{ArchiveTarget, AzureTarget, GcsTarget, S3Target};
+use crate::fail::step;
 use crate::legacy::name::{self, LegacyName};
 use crate::store::names::{Folder, Name, NameError};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, ask};
 use crate::types::{Offset, TopicPartition};
 use crate::url::Bucket;
 
@@ -58,7 +59,8 @@ impl Originals {
     /// Behind the last of the partition's objects; `None` if there are none.
     pub(crate) async fn reach(&self, tp: &TopicPartition) -> Result<Option<Offset>, StoreError> {
         let folder = Folder::parse(&name::folder(tp)).map_err(|e| illegal(&e))?;
-        let listed = self.store().await?.list(&folder, None).await?;
+        let store = self.store().await?;
+        let listed = ask(step!("original.list"), store.list(&folder, None)).await?;
         Ok(name::objects_reach(tp, listed.iter().map(|line| line.name.as_str())))
     }
 

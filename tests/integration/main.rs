@@ -11,6 +11,7 @@ mod chain;
 mod check;
 mod clouds;
 mod connect;
+mod death;
 mod demo;
 mod errors;
 mod hosts;

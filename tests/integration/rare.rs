@@ -41,7 +41,7 @@ fn await_word(run: &Running, word: &str) {
 }
 
 /// Turns a bit in the middle of a file over, in place.
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     use std::os::unix::fs::FileExt as _;
     let file = fs::File::options().read(true).write(true).open(path).expect("open the file");
     let middle = file.metadata().expect("its length").len() / 2;

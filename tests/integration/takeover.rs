@@ -18,7 +18,7 @@ fn value(partition: i32, offset: u64) -> String {
 }
 
 /// Produces `count` records to each of the partitions.
-fn produce(site: &Site, topic: &str, partitions: i32, count: u64) -> Expected {
+pub(crate) fn produce(site: &Site, topic: &str, partitions: i32, count: u64) -> Expected {
     let producer = Producer::new(&site.bootstrap);
     for partition in 0..partitions {
         let records = (0..count).map(|offset| Record::text(&value(partition, offset)));
@@ -212,6 +212,31 @@ fn a_host_of_all_shapes(partition: &Partition<'_>) {
     put_record(&mut torn, 80, &value(partition.number, 80));
     torn.truncate(torn.len() - 9);
     partition.in_progress(&torn);
+}
+
+/// All shapes in partition 0; in partition 1 offsets 0 to 4, and behind them a damaged file, a file
+/// in progress without a record, and one that is nobody's.
+pub(crate) fn leave_all_shapes(site: &Site, topic: &str) {
+    a_host_of_all_shapes(&Partition { site, topic, number: 0 });
+    let second = Partition { site, topic, number: 1 };
+    second.finished("tos3", ".gz", 0..5, &gzip(&second.mak(0..5)));
+    second.finished("tocompress", ".gz", 5..8, &gzip(&second.mak(5..8))[..60]);
+    second.in_progress(&second.mak(5..5));
+    put(&site.spool().join("tos3/readme"), b"hello");
+}
+
+/// The archive has what [`leave_all_shapes`] left, once, and nothing is left but what is nobody's.
+#[track_caller]
+pub(crate) fn expect_all_shapes(site: &Site, topic: &str) {
+    for (number, end) in [(0, 80), (1, 5)] {
+        let partition = Partition { site, topic, number };
+        partition.expect_archived(0..end);
+        assert_eq!(partition.first(), end);
+    }
+    assert_eq!(leftovers(site), [site.spool().join("tos3/readme")]);
+    let aside = files(&site.spool().join("quarantine/original"));
+    let damaged = |path: &&PathBuf| path.extension().is_some_and(|end| end == "gz");
+    assert_eq!(aside.iter().filter(damaged).count(), 1, "{aside:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn claim(spool: &Spool, name: &FileName) -> Rotated {
 }
 
 fn remove(path: &Path) {
-    crate::spool::durable::remove(path).unwrap();
+    crate::spool::durable::remove(path, crate::fail::step!("test.gone")).unwrap();
 }
 
 #[test]

@@ -15,7 +15,8 @@ use super::{KAFKA, Loop, SPOOL, in_full};
 use crate::chain::follow::Follower;
 use crate::codec::Container;
 use crate::config::OnGap;
-use crate::kafka::Start;
+use crate::fail::step;
+use crate::kafka::{KafkaError, Start};
 use crate::logging::{self, Fault};
 use crate::mak::v2::{self, Blocks, Recovered};
 use crate::meta::{Gap, GapReason, Identity, ObjectMeta};
@@ -107,7 +108,8 @@ impl Loop<'_> {
         if starts.is_empty() {
             return;
         }
-        match self.consumer.assign(&starts) {
+        let assign = || self.consumer.assign(&starts);
+        match step!("assign").around_as(KafkaError::refused, assign) {
             Ok(slots) => {
                 logging::working(Fault::ASSIGN, KAFKA);
                 for (start, slot) in starts.into_iter().zip(slots) {

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::{CommitNote, Stop};
 use crate::config::{Config, OffsetReset, OnTopicRecreated};
+use crate::fail::step;
 use crate::kafka::{Admin, Code, Committed, KafkaError, Patterns, Spec};
 use crate::legacy::begin::{Begin, Known};
 use crate::meta::MetaMap;
-use crate::store::StoreError;
 use crate::store::names::{ChainId, Name};
+use crate::store::{StoreError, ask};
 use crate::types::{Isolation, Offset, Partition, TopicName, TopicPartition};
 use crate::worker::chain_io::ChainIo;
 use crate::worker::consumer::ASK;
@@ -132,12 +133,13 @@ impl Genesis {
     async fn load(&self, io: &ChainIo, admin: &Admin) -> Result<Record, FindError> {
         let name = record_name(&self.group)?;
         loop {
-            if let Some(bytes) = io.store().get(&name).await? {
+            if let Some(bytes) = ask(step!("first_start.get"), io.store().get(&name)).await? {
                 return Ok(serde_json::from_slice(&bytes).map_err(|e| unreadable(&name, &e))?);
             }
             let record = self.snapshot(admin)?;
             let text = serde_json::to_vec(&record).map_err(|e| unreadable(&name, &e))?;
-            match io.store().create(&name, vec![Bytes::from(text)], &MetaMap::new()).await {
+            let (body, meta) = (vec![Bytes::from(text)], MetaMap::new());
+            match ask(step!("first_start.put"), io.store().create(&name, body, &meta)).await {
                 Ok(()) => return Ok(record),
                 // Somebody else was first, or the answer was lost: what stands there counts.
                 Err(StoreError::Exists { .. }) => {}

@@ -45,6 +45,7 @@ use log::Level;
 
 use super::{Context, Exit, KAFKA, SPOOL, START_PATIENCE, in_full};
 use crate::config::Config;
+use crate::fail::{moment, step};
 use crate::kafka::{
     Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Spec, Start,
 };
@@ -178,6 +179,7 @@ impl Loop<'_> {
         self.tell_now(Instant::now());
         drop(batch);
         self.give_up_membership();
+        moment!("leave");
         if !self.consumer.close(ASK) {
             log::warn!("librdkafka took too long to leave the group; leaving without it");
         }
@@ -327,6 +329,7 @@ impl Loop<'_> {
     fn event(&mut self, event: Event) -> Option<Exit> {
         match event {
             Event::Assigned(partitions) => {
+                moment!("assigned");
                 self.joining.end();
                 logging::working(Fault::JOIN, KAFKA);
                 for tp in partitions {
@@ -335,6 +338,7 @@ impl Loop<'_> {
                 self.share_memory();
             }
             Event::Revoked { partitions, lost } => {
+                moment!("revoked");
                 for tp in &partitions {
                     self.revoked(tp);
                 }
@@ -387,7 +391,9 @@ impl Loop<'_> {
         if tps.is_empty() {
             return;
         }
-        if let Err(error) = self.consumer.unassign(tps) {
+        let unassigned =
+            step!("unassign").around_as(KafkaError::refused, || self.consumer.unassign(tps));
+        if let Err(error) = unassigned {
             log::error!("librdkafka does not let go of {} partitions: {error}", tps.len());
         }
         self.slots.retain(|_, tp| !tps.contains(tp));
@@ -569,7 +575,8 @@ impl Loop<'_> {
                 event = "subscribed", topics;
                 "subscribing to {}: {}", logging::count(topics, "topic"), names(&matching)
             );
-            self.consumer.subscribe(&matching)?;
+            step!("subscribe")
+                .around_as(KafkaError::refused, || self.consumer.subscribe(&matching))?;
             if matching.is_empty() {
                 self.joining.end();
             } else if self.partitions.is_empty() && !self.brokers_assign() {

@@ -12,6 +12,7 @@ use super::owned::State;
 use super::{KAFKA, Loop, SPOOL, in_full};
 use crate::chain::CommitNote;
 use crate::chain::follow::Reaction;
+use crate::fail::{moment, step};
 use crate::kafka::{Commit, KafkaError};
 use crate::logging::{self, Fault};
 use crate::spool::{SpoolPartition, stops, tips};
@@ -122,7 +123,12 @@ impl Loop<'_> {
                 });
             }
         }
-        if let Err(error) = self.consumer.commit(&commits) {
+        if commits.is_empty() {
+            return;
+        }
+        let sent =
+            step!("commit").around_as(KafkaError::refused, || self.consumer.commit(&commits));
+        if let Err(error) = sent {
             let tips = logging::count(commits.len(), "tip");
             let error = format!("{tips} could not be committed: {error}");
             logging::failing(Level::Warn, Fault::COMMIT, KAFKA, &error);
@@ -141,6 +147,7 @@ impl Loop<'_> {
         for (tp, offset, answer) in answers {
             match answer {
                 Ok(()) => {
+                    moment!("committed");
                     let (topic, partition) = (tp.topic.as_str(), tp.partition.get());
                     log::debug!(
                         event = "committed", topic, partition, next = offset.get();

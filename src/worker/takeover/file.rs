@@ -10,6 +10,7 @@ use memmap2::Mmap;
 
 use super::remote::RemoteRead;
 use super::{BUSY_WAIT, Standing, Takeover};
+use crate::fail::step;
 use crate::legacy::begin::lies_before;
 use crate::legacy::content::{Content, difference};
 use crate::legacy::name::{Packing, is_written};
@@ -19,7 +20,7 @@ use crate::spool::error::IoExt;
 use crate::spool::original::{Original, Scratch};
 use crate::spool::{SpoolError, Taken};
 use crate::store::names::Name;
-use crate::store::{ObjectInfo, StoreError};
+use crate::store::{ObjectInfo, StoreError, ask};
 use crate::types::OffsetRange;
 use crate::worker::backoff::Backoff;
 use crate::worker::{Exit, in_full, originals};
@@ -192,11 +193,11 @@ impl Takeover<'_> {
         let path = scratch.path().to_owned();
         let out = BufWriter::with_capacity(WRITE_BUFFER, scratch.file());
         let mut gzip = GzEncoder::new(out, Compression::default());
-        content
-            .copy(&**map, &mut gzip)
-            .map_err(std::io::Error::other)
-            .and_then(|()| gzip.finish()?.flush())
-            .at("pack into", &path)?;
+        let pack = || {
+            content.copy(&**map, &mut gzip).map_err(std::io::Error::other)?;
+            gzip.finish()?.flush()
+        };
+        step!("original.pack").around(pack).at("pack into", &path)?;
         let packed = crate::worker::map(scratch.file()).at("map", &path)?;
         Ok(Bytes::from_owner(packed))
     }
@@ -219,9 +220,10 @@ impl Takeover<'_> {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
         loop {
             let head = self.insist("ask for an object of the original", || {
-                Ok(self
-                    .runtime
-                    .block_on(async { self.originals.store().await?.head(name).await })?)
+                Ok(self.runtime.block_on(async {
+                    let store = self.originals.store().await?;
+                    ask(step!("original.head"), store.head(name)).await
+                })?)
             })?;
             if let Some(info) = head {
                 return self.compare(name, &info, body, tried);
@@ -236,7 +238,9 @@ impl Takeover<'_> {
             }
             created = self.runtime.block_on(async {
                 let store = self.originals.store().await?;
-                store.create(name, vec![body.clone()], &MetaMap::new()).await
+                let meta = MetaMap::new();
+                let created = store.create(name, vec![body.clone()], &meta);
+                ask(step!("original.put"), created).await
             });
             if created.is_ok() {
                 return Ok(Published::Now);

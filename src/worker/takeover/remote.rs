@@ -4,8 +4,9 @@ use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
 
+use crate::fail::step;
 use crate::store::names::Name;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, ask};
 
 /// How much is fetched at once.
 const PIECE: u64 = 8 << 20;
@@ -33,7 +34,8 @@ impl<'a> RemoteRead<'a> {
     fn fetch(&mut self) -> Result<(), StoreError> {
         let end = self.left.end.min(self.left.start + PIECE);
         let wanted = self.left.start..end;
-        self.piece = self.runtime.block_on(self.store.get_range(self.name, wanted))?;
+        let asked = ask(step!("original.read"), self.store.get_range(self.name, wanted));
+        self.piece = self.runtime.block_on(asked)?;
         self.left.start = end;
         Ok(())
     }

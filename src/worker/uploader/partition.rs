@@ -12,6 +12,7 @@ use crate::chain::publish::{Action, LocalFile, Publisher, SealAction};
 use crate::chain::{Slot, Stop};
 use crate::codec::{self, Container, Level};
 use crate::config::{Config, OnTopicRecreated};
+use crate::fail::step;
 use crate::logging::{self, Fault};
 use crate::meta::{CloseMeta, ObjectMeta};
 use crate::spool::age::Stamp;
@@ -24,7 +25,7 @@ use crate::spool::{
 use crate::status::model::Published;
 use crate::status::now_ms;
 use crate::store::names::ChainId;
-use crate::store::{StoreError, selftest};
+use crate::store::{StoreError, ask, selftest};
 use crate::supervisor::Reporter;
 use crate::types::{OffsetRange, Suffix, TopicPartition};
 use crate::worker::backoff::Backoff;
@@ -405,13 +406,15 @@ impl Turn {
                 Action::Put { slot, totals } => {
                     let (body, meta) = local.object(totals)?;
                     let name = chain.object(slot.start, slot.suffix);
-                    doubt = self.shared.io.store().create(&name, body, &meta).await.err();
+                    let created = self.shared.io.store().create(&name, body, &meta);
+                    doubt = ask(step!("object.put"), created).await.err();
                     publisher.created(doubt.is_none())
                 }
                 Action::PutSeal(seal) => {
                     let SealAction { slot, seal } = *seal;
                     say_sealed(chain, slot, seal.continues);
-                    doubt = self.shared.io.put_seal(chain, slot, &ObjectMeta::Seal(seal)).await?;
+                    let (seal, step) = (ObjectMeta::Seal(seal), step!("seal.put"));
+                    doubt = self.shared.io.put_seal(chain, slot, &seal, step).await?;
                     publisher.created(doubt.is_none())
                 }
                 Action::Head(slot) => publisher.seen(self.shared.io.head(chain, slot).await?),
@@ -603,7 +606,8 @@ impl Turn {
         let from = claim.name().suffix;
         let mut packing = claim.begin(suffix)?;
         let out = BufWriter::new(packing.out());
-        repack(&Container::parse(from, &bytes)?, level, out)?;
+        let container = Container::parse(from, &bytes)?;
+        step!("repacked.write").around(|| repack(&container, level, out))?;
         let (Placed::Ours(_) | Placed::Theirs(_)) = packing.publish()?;
         Ok(Next::Enough)
     }

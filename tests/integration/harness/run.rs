@@ -53,6 +53,11 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    /// Its exit code; `None` if it was killed.
+    pub(crate) const fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// Fails the test unless the exit code is `code`.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
@@ -143,6 +148,11 @@ impl Running {
             }
         }
         sizes.values().sum()
+    }
+
+    /// Whether it has ended by itself, or was killed.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_some()
     }
 
     /// Waits for its end.

@@ -33,6 +33,7 @@ pub(crate) struct Site {
     topics: Vec<(String, i32)>,
     archive: PathBuf,
     runs: RefCell<u32>,
+    environment: Vec<(String, PathBuf)>,
     /// The store as this test sees it.
     pub(crate) store: Rc<FaultProxy>,
     /// The cluster, from outside.
@@ -59,6 +60,7 @@ impl Site {
             topics: Vec::new(),
             archive,
             runs: RefCell::default(),
+            environment: Vec::new(),
             store: Rc::new(store),
             admin: Rc::new(Admin::new(&cluster.bootstrap)),
             bootstrap: cluster.bootstrap.clone(),
@@ -81,6 +83,7 @@ impl Site {
             topics: self.topics.clone(),
             archive: self.archive.clone(),
             runs: RefCell::default(),
+            environment: Vec::new(),
             store: Rc::clone(&self.store),
             admin: Rc::clone(&self.admin),
             bootstrap: self.bootstrap.clone(),
@@ -114,6 +117,16 @@ impl Site {
     pub(crate) fn set(&mut self, section: &str, key: &str, value: impl Display) {
         let section = self.settings.entry(section.to_owned()).or_default();
         section.insert(key.to_owned(), value.to_string());
+    }
+
+    /// Sets a variable in the environment of what is started from now on.
+    pub(crate) fn set_environment(&mut self, name: &str, value: &Path) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Where configuration, logs and spool are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Removes a section of the configuration.
@@ -300,6 +313,7 @@ impl Site {
         *self.runs.borrow_mut() += 1;
         let log = self.dir.join(format!("run-{}.log", self.runs.borrow()));
         command.env_remove("AWS_PROFILE");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Running::new(start(command, &log), log, self.spool())
     }
 

@@ -161,6 +161,8 @@ fn server_properties(dir: &Path, data: &Path, [plain, sasl, controller]: [u16; 3
     }
     set("transaction.state.log.min.isr", &1);
     set("group.initial.rebalance.delay.ms", &0);
+    // A member that was killed may be given up soon.
+    set("group.min.session.timeout.ms", &1000);
     set("auto.create.topics.enable", &false);
     // Everybody may do everything, but for what a test takes from USER; the plain listener's
     // clients are beyond that.
