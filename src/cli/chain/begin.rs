@@ -74,6 +74,11 @@ fn plan(view: &View, ends: Option<Position>, from: Option<From>, force: bool) ->
         return Plan { text, deed: None };
     }
     let first = first_offset(view, &trouble, tip, from);
+    if trouble == Trouble::None && is_just_begun(view, first) {
+        let hint = format!("nothing to do: it begins at offset {first}, and holds nothing yet");
+        line(&mut text, "so", &hint);
+        return Plan { text, deed: None };
+    }
     let closes = match view.standing {
         Standing::Open(at) => Some(at),
         _ => None,
@@ -88,6 +93,12 @@ fn plan(view: &View, ends: Option<Position>, from: Option<From>, force: bool) ->
         line(&mut text, "spool", &format!("{files}, {kept}"));
     }
     Plan { text, deed: Some(Deed { closes, first }) }
+}
+
+/// Whether a new chain would be what there is: then a command that was killed and is given again
+/// has done its work.
+fn is_just_begun(view: &View, first: Offset) -> bool {
+    matches!(&view.standing, Standing::Open(at) if at.totals.files == 0 && at.first == first)
 }
 
 fn first_offset(
@@ -314,7 +325,7 @@ mod tests {
     use super::super::scene::testing::{at, view};
     use super::*;
     use crate::chain::Slot;
-    use crate::meta::Disagreement;
+    use crate::meta::{Disagreement, Totals};
     use crate::spool::Stopped;
 
     fn stopped_at(what: IdentityPart) -> View {
@@ -352,6 +363,16 @@ mod tests {
         gap.note = Some(Stopped::new(&gap.tp, StopKind::Gap, "gone"));
         let (first, _, text) = begins(&gap, None, None);
         assert!(first.is_none() && text.contains("chain skip CONFIG t 0"), "{text}");
+    }
+
+    #[test]
+    fn a_chain_that_was_just_begun_is_not_begun_again() {
+        let mut view = view(100);
+        let Standing::Open(position) = &mut view.standing else { panic!() };
+        (position.first, position.totals) = (at(100), Totals::default());
+        let Plan { text, deed } = plan(&view, None, None, true);
+        assert!(deed.is_none() && text.contains("nothing to do"), "{text}");
+        assert!(plan(&view, None, Some(From::Beginning), true).deed.is_some());
     }
 
     #[test]

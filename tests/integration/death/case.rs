@@ -188,22 +188,8 @@ impl Case {
 
     /// Runs a command `kafkatos3 chain VERB ...` again and again until it ends with 0.
     pub(super) fn chain(&self, verb: &str, topic: &str, more: &[&str]) {
-        self.chain_unless(verb, topic, more, || false);
-    }
-
-    /// The same, or until it is `done` before.
-    pub(super) fn chain_unless(
-        &self,
-        verb: &str,
-        topic: &str,
-        more: &[&str],
-        done: impl Fn() -> bool,
-    ) {
         let mut said = String::new();
         for _ in 0..STARTS {
-            if done() {
-                return;
-            }
             let mut command = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
             command.args(["chain", verb]).arg(self.site.write_config()).args([topic, "0", "--yes"]);
             let output = command
