@@ -65,7 +65,7 @@ const STEPS: &[&str] = &["step!(", "step.around", "steps.", "ask(step,"];
 const EXEMPT: &[(&str, &str, &str)] = &[
     ("fail.rs", "", "what steps are made of"),
     ("codec/", "", "vectors, no files"),
-    ("cli/demo/", "", "a playground of its own, thrown away when it fails"),
+    ("cli/", "", "people's commands; what they do to chains and spools is a step over there"),
     ("model/", "", "no files: a model of them"),
     ("spool/durable.rs", "rename_noreplace", "within the step of rename_new"),
     ("spool/durable.rs", "link_new", "within the step of rename_new, where NFS is"),
