@@ -108,7 +108,7 @@ fn a_changed_suffix(case: &mut Case) {
     case.begin();
     case.to_end();
     case.check(&expected);
-    assert!(case.site.objects(&topic, 0).iter().any(|name| name.ends_with(".zst")));
+    assert!(case.site.objects(&topic, 0).iter().any(|name| name.contains(".mak.zst")));
 }
 
 fn a_file_packed_for_a_suffix_of_before(case: &mut Case) {
