@@ -30,6 +30,7 @@
 //! | `worker` | consumer, compressor, uploader, takeover | |
 //! | [`supervisor`], [`sys`] | the parent process, and Unix in safe types | |
 //! | [`archive`] | reading an archive | |
+//! | [`catalog`] | a table of what is archived, in a database | |
 //! | `logging` | the log's lines, and which failures are worth one | |
 //! | [`fail`] | steps at which tests kill the process; nothing in a release | |
 //! | [`cli`] | what people type and read | |
@@ -37,6 +38,7 @@
 //! `tests/integration/arrows.rs` keeps who may know whom.
 
 pub mod archive;
+pub mod catalog;
 pub mod chain;
 pub mod cli;
 pub mod codec;

@@ -166,6 +166,46 @@ pub fn prefix(text: &str) -> Option<String> {
     (fits && inner.len() <= 512).then(|| inner.to_owned())
 }
 
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// MySQL or MariaDB.
+    MySql,
+    /// PostgreSQL.
+    Postgres,
+    /// A file of SQLite.
+    Sqlite,
+}
+
+/// What a database's URL looks like.
+pub const DATABASES: &str = "mysql://USER:PASSWORD@HOST:PORT/DATABASE, postgres://USER:PASSWORD@HOST:PORT/DATABASE \
+                             or sqlite:///FILE";
+
+impl Database {
+    /// The kind that `url` names, if it can be one.
+    #[must_use]
+    pub fn of_url(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let kind = match scheme {
+            "mysql" | "mariadb" => Self::MySql,
+            "postgres" | "postgresql" => Self::Postgres,
+            "sqlite" => Self::Sqlite,
+            _ => return None,
+        };
+        (!rest.is_empty() && !url.contains(char::is_whitespace)).then_some(kind)
+    }
+}
+
+/// A database's URL without what may be secret: user, password, parameters.
+#[must_use]
+pub fn shown_database(url: &str) -> String {
+    let place = url.split('?').next().unwrap_or_default();
+    let Some((scheme, rest)) = place.split_once("://") else { return "the database".to_owned() };
+    // A password may hold an "@", and even a "/".
+    let place = rest.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{place}")
+}
+
 fn directory(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
     let plain = path.components().all(|part| part != Component::ParentDir);
@@ -218,6 +258,26 @@ mod tests {
         ] {
             assert!(matches!(ArchiveUrl::parse(text), Err(UrlError::Form(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn databases_are_known_and_shown_without_secrets() {
+        for (url, kind, shown) in [
+            ("mysql://u:p@h:3306/d", Some(Database::MySql), "mysql://h:3306/d"),
+            ("mariadb://h/d", Some(Database::MySql), "mariadb://h/d"),
+            ("postgres://u:p@@/x@h/d?password=p", Some(Database::Postgres), "postgres://h/d"),
+            ("postgresql://h/d", Some(Database::Postgres), "postgresql://h/d"),
+            ("sqlite:///var/x.db", Some(Database::Sqlite), "sqlite:///var/x.db"),
+            ("oracle://u:p@h/d", None, "oracle://h/d"),
+            ("secret", None, "the database"),
+        ] {
+            assert_eq!(
+                (Database::of_url(url), shown_database(url).as_str()),
+                (kind, shown),
+                "{url}"
+            );
+        }
+        assert_eq!(Database::of_url("mysql://"), None);
     }
 
     #[test]

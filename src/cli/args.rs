@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::cat;
+use super::catalog::CatalogCommand;
 use super::chain::{ChainCommand, Verb};
 use super::check;
 use super::exit::Exit;
@@ -61,6 +62,11 @@ enum Sub {
         #[command(subcommand)]
         verb: Verb,
     },
+    /// The table of archived files in a database ([catalog] url)
+    Catalog {
+        #[command(subcommand)]
+        verb: CatalogCommand,
+    },
     /// Say who archives what, how far, what is stopped, and what to type
     #[command(after_help = status::EXAMPLES)]
     Status(status::Options),
@@ -111,6 +117,7 @@ Examples:
   kafkatos3 ls s3://bucket/kafkatos3       what is in the archive?
   kafkatos3 verify s3://bucket/kafkatos3   is it whole?
   kafkatos3 info FILE                      what is this file?
+  kafkatos3 catalog sync /etc/kafkatos3.cfg  make the table what the archive says
   kafkatos3 ./check                        a configuration that is named like a command
 
 Signals: TERM or INT finish and stop (twice: at once), HUP reads the configuration
@@ -138,6 +145,8 @@ pub enum Command {
     },
     /// Lead a partition out of its trouble.
     Chain(Box<ChainCommand>),
+    /// The table of archived files.
+    Catalog(CatalogCommand),
     /// Say how things are.
     Status(status::Options),
     /// List an archive.
@@ -167,6 +176,7 @@ fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
             Ok(Command::Check { config, options: check::Options { connect, json } })
         }
         (Some(Sub::Chain { verb }), _) => Ok(Command::Chain(Box::new(verb.into()))),
+        (Some(Sub::Catalog { verb }), _) => Ok(Command::Catalog(verb)),
         (Some(Sub::Status(options)), _) => Ok(Command::Status(options)),
         (Some(Sub::Ls(options)), _) => Ok(Command::Ls(options)),
         (Some(Sub::Info(options)), _) => Ok(Command::Info(options)),

@@ -57,18 +57,23 @@ impl Exit {
         }
     }
 
-    /// The end of a program that can't read an archive.
+    /// The one with this number; a fault of the program if there is none.
     #[must_use]
-    pub const fn of_archive(error: &ArchiveError) -> Self {
-        match error.exit_code() {
-            64 => Self::Usage,
-            65 => Self::Data,
-            66 => Self::NoInput,
-            69 => Self::Unavailable,
-            77 => Self::NoPermission,
-            78 => Self::Config,
-            _ => Self::Internal,
-        }
+    pub fn of_code(code: u8) -> Self {
+        [
+            Self::Done,
+            Self::Usage,
+            Self::Data,
+            Self::NoInput,
+            Self::Unavailable,
+            Self::CantCreate,
+            Self::TryAgain,
+            Self::NoPermission,
+            Self::Config,
+        ]
+        .into_iter()
+        .find(|exit| exit.code() == code)
+        .unwrap_or(Self::Internal)
     }
 
     /// The end of a program without a configuration.
@@ -78,6 +83,12 @@ impl Exit {
             ConfigError::Unreadable { .. } => Self::NoInput,
             ConfigError::Invalid { .. } => Self::Config,
         }
+    }
+
+    /// The end of a program whose archive can't be read.
+    #[must_use]
+    pub fn of_archive(error: &ArchiveError) -> Self {
+        Self::of_code(error.exit_code())
     }
 }
 

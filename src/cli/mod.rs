@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod cat;
+pub mod catalog;
 pub mod chain;
 pub mod check;
 pub mod demo;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         }
         Ok(Command::Check { config, options }) => check::run(&config, options),
         Ok(Command::Chain(command)) => chain::run(&command),
+        Ok(Command::Catalog(command)) => catalog::run(&command),
         Ok(Command::Status(options)) => status::run(&options),
         Ok(Command::Ls(options)) => ls::run(&options),
         Ok(Command::Info(options)) => info::run(&options),

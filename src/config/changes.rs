@@ -60,6 +60,7 @@ const NEW_CONSUMERS: Uptakes = Uptakes::new(Replace, Nothing, Nothing);
 const COMPRESSORS: Uptakes = Uptakes::new(Nothing, Live, Nothing);
 const NEW_COMPRESSORS: Uptakes = Uptakes::new(Nothing, Replace, Nothing);
 const UPLOADERS: Uptakes = Uptakes::new(Nothing, Nothing, Live);
+const NEW_UPLOADERS: Uptakes = Uptakes::new(Nothing, Nothing, Replace);
 /// Consumers ask the archive where they are to go on.
 const NEW_STORE: Uptakes = Uptakes::new(Replace, Nothing, Replace);
 /// Consumers create but the chains' small records there, and open the store anew for that.
@@ -118,12 +119,13 @@ impl Config {
 
     fn compare(&self, new: &Self) -> Vec<Compared> {
         // What `[kafka]` holds has no keys of its own.
-        let Self { main, consumer, compression, upload, archive, kafka: _ } = self;
+        let Self { main, consumer, compression, upload, archive, catalog, kafka: _ } = self;
         let mut all = main.compare(&new.main);
         all.extend(consumer.compare(&new.consumer));
         all.extend(compression.compare(&new.compression));
         all.extend(upload.compare(&new.upload));
         all.extend(archive.compare(&new.archive));
+        all.push(on(keys::CATALOG_URL, *catalog == new.catalog, NEW_UPLOADERS));
         all
     }
 }

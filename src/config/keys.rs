@@ -15,11 +15,12 @@ pub(super) enum Section {
     Gcs,
     Azure,
     Archive,
+    Catalog,
     Kafka,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Main,
         Self::Consumer,
         Self::Compression,
@@ -27,6 +28,7 @@ impl Section {
         Self::Gcs,
         Self::Azure,
         Self::Archive,
+        Self::Catalog,
         Self::Kafka,
     ];
 
@@ -39,6 +41,7 @@ impl Section {
             Self::Gcs => "gcs",
             Self::Azure => "azure",
             Self::Archive => "archive",
+            Self::Catalog => "catalog",
             Self::Kafka => "kafka",
         }
     }
@@ -90,7 +93,7 @@ macro_rules! keys {
     };
 }
 
-use Section::{Archive, Azure, Compression, Consumer, Gcs, Main, S3};
+use Section::{Archive, Azure, Catalog, Compression, Consumer, Gcs, Main, S3};
 
 keys! {
     LOG_LEVEL = key(Main, "log.level").or("INFO");
@@ -153,6 +156,8 @@ keys! {
 
     ARCHIVE_URL = key(Archive, "url").or("");
     PUBLISH_DEADLINE = key(Archive, "publish_deadline").or("24h");
+
+    CATALOG_URL = key(Catalog, "url").or("").secret();
 }
 
 /// The key `name` of `section`; `[kafka]` has none of its own.

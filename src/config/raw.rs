@@ -25,6 +25,7 @@ pub(super) struct Raw {
     gcs: Table,
     azure: Table,
     archive: Table,
+    catalog: Table,
     kafka: Table,
 }
 
@@ -45,6 +46,7 @@ impl Raw {
             Section::Gcs => &self.gcs,
             Section::Azure => &self.azure,
             Section::Archive => &self.archive,
+            Section::Catalog => &self.catalog,
             Section::Kafka => &self.kafka,
         }
     }

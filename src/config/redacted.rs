@@ -82,6 +82,7 @@ impl Config {
             (keys::S3UPLOADER_WORKERS, self.upload.workers.to_string()),
             (keys::S3UPLOAD_CHECK_INTERVAL, show_time(self.upload.check_interval)),
             (keys::PUBLISH_DEADLINE, show_time(self.archive.publish_deadline)),
+            (keys::CATALOG_URL, hidden(self.catalog.as_ref())),
         ]
     }
 

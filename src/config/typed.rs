@@ -27,6 +27,8 @@ pub struct Config {
     pub upload: Upload,
     /// `[archive]`, with the target that `[archive] url` or `[s3]` names.
     pub archive: Archive,
+    /// `[catalog] url`: the database with the table of archived files.
+    pub catalog: Option<Secret>,
     /// `[kafka]`
     pub kafka: KafkaProperties,
 }

@@ -35,6 +35,7 @@ macro_rules! faults {
 faults! {
     ASSIGN: event = "assign_failed", "it is assigned";
     BROKERS: event = "brokers_down", "brokers answer again";
+    CATALOG: event = "catalog_failed", "rows are entered into the catalogue again";
     CLIENT: event = "client_error", "the Kafka client works again";
     COMMIT: event = "commit_failed", "committed again";
     JOIN: event = "join_waits", "the group has answered";

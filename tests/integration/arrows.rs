@@ -29,6 +29,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("model", &["types", "meta", "chain", "spool"]),
     ("status", &["types", "meta", "sys", "supervisor", "store", "spool"]),
     ("archive", &["types", "meta", "mak", "codec", "config", "store"]),
+    ("catalog", &["types", "url", "meta", "store", "archive"]),
     (
         "worker",
         &[
@@ -48,6 +49,7 @@ const MAP: &[(&str, &[&str])] = &[
             "spool",
             "status",
             "archive",
+            "catalog",
         ],
     ),
     (
@@ -69,6 +71,7 @@ const MAP: &[(&str, &[&str])] = &[
             "spool",
             "status",
             "archive",
+            "catalog",
             "worker",
         ],
     ),

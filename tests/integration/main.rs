@@ -7,6 +7,7 @@ mod servers;
 mod archive;
 mod arrows;
 mod cat;
+mod catalog;
 mod chain;
 mod check;
 mod clouds;

@@ -84,15 +84,8 @@ fn directory_to_be(subject: &str, path: &std::path::Path) -> Line {
     }
 }
 
-fn exit_of(code: u8) -> Exit {
-    [Exit::Config, Exit::NoPermission, Exit::CantCreate, Exit::NoInput]
-        .into_iter()
-        .find(|exit| exit.code() == code)
-        .unwrap_or(Exit::Unavailable)
-}
-
 fn unopened(subject: &str, target: &ArchiveTarget, error: &StoreError) -> Line {
-    let exit = exit_of(error.exit_code());
+    let exit = Exit::of_code(error.exit_code());
     Line::fail(Area::Store, subject, &words(error), &advice::todo(target, error, ""), exit)
 }
 
@@ -153,7 +146,7 @@ fn is_right(failure: &Failure) -> bool {
 }
 
 fn contract_line(subject: &str, target: &ArchiveTarget, failure: &Failure) -> Line {
-    let exit = exit_of(failure.exit_code());
+    let exit = Exit::of_code(failure.exit_code());
     let (found, todo) = match &failure.reason {
         // The first question of all: whatever answers this so is no such store.
         Reason::Store(error @ StoreError::Other { .. }) if failure.check == Check::Missing => {

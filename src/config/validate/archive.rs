@@ -18,6 +18,14 @@ pub(super) fn archive(check: &mut Checker<'_>) -> Option<Archive> {
     Some(Archive { target: target?, publish_deadline: publish_deadline? })
 }
 
+/// The database of the catalogue, if there is one.
+#[expect(clippy::option_option, reason = "outside: wrong, inside: none")]
+pub(super) fn catalog(check: &mut Checker<'_>) -> Option<Option<Secret>> {
+    check.optional(&keys::CATALOG_URL, url::DATABASES, |text| {
+        url::Database::of_url(text).map(|_| Secret::new(text))
+    })
+}
+
 /// The place that `[archive] url` or `[s3] s3_bucket_name` names: exactly one of them.
 pub(super) fn target(check: &mut Checker<'_>) -> Option<ArchiveTarget> {
     let (url, bucket) = (&keys::ARCHIVE_URL, &keys::S3_BUCKET_NAME);

@@ -47,6 +47,7 @@ pub(super) fn validate(
     let compression = local::compression(&mut check);
     let upload = local::upload(&mut check);
     let archive = archive::archive(&mut check);
+    let catalog = archive::catalog(&mut check);
     let kafka = kafka::kafka(&mut check);
     cross::cross(&mut check, archive.as_ref(), main.as_ref());
     Some(Config {
@@ -55,6 +56,7 @@ pub(super) fn validate(
         compression: compression?,
         upload: upload?,
         archive: archive?,
+        catalog: catalog?,
         kafka: kafka?,
     })
 }

@@ -6,6 +6,7 @@
 //! out. A store that fails is asked again, slower each time; the files wait in the spool.
 
 mod board;
+mod catalog;
 mod local;
 mod partition;
 
@@ -29,7 +30,11 @@ use crate::spool::watch::{self, Watch};
 use crate::spool::{FileName, Spool, SpoolError, SpoolPartition, Stage};
 use crate::status::WorkerStatus;
 use crate::sys::signals::Stop;
+use catalog::Handover;
 use partition::{PartitionState, Shared, Turn, new_chains};
+
+/// How long the catalogue's last rows may take at the end; what is left is entered later.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
 /// How many partitions go up at once from one process.
 const PARALLEL: usize = 8;
@@ -45,6 +50,9 @@ pub(crate) fn run(ctx: &Context) -> Exit {
             Ok(mut uploader) => {
                 let exit = uploader.run().await;
                 uploader.tell();
+                if let Some(catalog) = uploader.shared.catalog.clone() {
+                    catalog.finish(LAST_ROWS);
+                }
                 exit
             }
             Err(exit) => exit,
@@ -69,7 +77,11 @@ impl<'a> Uploader<'a> {
         let store = archive::open(&config.archive.target).await?;
         super::self_test(&*store, ctx).await?;
         let io = ChainIo::new(store, new_chains(&config));
-        let shared = Shared::new(&config, spool.clone(), io, ctx.reporter.clone())?;
+        // One of the uploaders looks for what others left out before.
+        let tips =
+            if ctx.index == 0 { catalog::tips(&spool, io.store().url()) } else { Vec::new() };
+        let catalog = Handover::start(&config, tips).map(Arc::new);
+        let shared = Shared::new(&config, spool.clone(), io, ctx.reporter.clone(), catalog)?;
         ctx.reporter.up();
         Ok(Self {
             ctx,

@@ -5,8 +5,12 @@ use std::io::BufWriter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::board::Board;
+use super::catalog::{self, Handover};
 use super::local::LocalObject;
+use crate::catalog::Row;
 use crate::chain::locate::{Genesis, Hints, Outcome};
 use crate::chain::publish::{Action, LocalFile, Publisher, SealAction};
 use crate::chain::{Slot, Stop};
@@ -53,13 +57,28 @@ pub(super) struct Shared {
     publish_deadline: Duration,
     reporter: Reporter,
     pub(super) board: Board,
+    /// Where rows of published files go, if anybody wants them.
+    pub(super) catalog: Option<Arc<Handover>>,
 }
 
 impl Shared {
+    /// What the catalogue would say of the file, if there is one.
+    fn row(&self, chain: &ChainId, local: &LocalObject, body: &[Bytes]) -> Option<Row> {
+        self.catalog.as_ref().map(|_| catalog::row(chain, &local.meta, body))
+    }
+
+    /// The file is in the archive.
+    fn hand_over(&self, chain: &ChainId, row: Option<Row>) {
+        if let (Some(catalog), Some(row)) = (&self.catalog, row) {
+            catalog.put(catalog::Entry { chain: chain.clone(), row });
+        }
+    }
+
     /// The same store and spool under other settings.
     pub(super) fn under(&self, config: &Config) -> Result<Self, Exit> {
         let io = self.io.with_new_chains(new_chains(config));
-        Self::new(config, self.spool.clone(), io, self.reporter.clone())
+        let catalog = self.catalog.clone();
+        Self::new(config, self.spool.clone(), io, self.reporter.clone(), catalog)
     }
 
     pub(super) fn new(
@@ -67,6 +86,7 @@ impl Shared {
         spool: Spool,
         io: ChainIo,
         reporter: Reporter,
+        catalog: Option<Arc<Handover>>,
     ) -> Result<Self, Exit> {
         let configured = config.suffix();
         Ok(Self {
@@ -77,6 +97,7 @@ impl Shared {
             reporter,
             publish_deadline: config.archive.publish_deadline,
             board: Board::default(),
+            catalog,
         })
     }
 }
@@ -401,11 +422,13 @@ impl Turn {
         let mut action = publisher.offer(offered);
         // Why the last create was not confirmed.
         let mut doubt = None;
+        let mut sent = None;
         loop {
             action = match action {
                 Action::Put { slot, totals } => {
                     let (body, meta) = local.object(totals)?;
                     let name = chain.object(slot.start, slot.suffix);
+                    sent = self.shared.row(chain, &local, &body);
                     let created = self.shared.io.store().create(&name, body, &meta);
                     doubt = ask(step!("object.put"), created).await.err();
                     publisher.created(doubt.is_none())
@@ -444,6 +467,7 @@ impl Turn {
                 logging::working(Fault::PUBLISH, self.partition.to_string().as_str());
                 self.shared.reporter.useful();
                 self.shared.board.published(&self.partition, object);
+                self.shared.hand_over(chain, sent);
                 self.part_with(lock, local)?;
                 self.lift_stop()?;
                 Ok(Next::File)

@@ -7,6 +7,7 @@
 //! `tests/servers/fetch`.
 
 mod azure;
+mod databases;
 mod fault;
 mod gcs;
 mod kafka;
@@ -23,6 +24,7 @@ use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 pub(crate) use azure::{ACCOUNT, ACCOUNT_KEY, Azurite, azurite};
+pub(crate) use databases::Database;
 pub(crate) use fault::{Action, FaultProxy, Outcome, Seen};
 pub(crate) use gcs::gcs;
 pub(crate) use kafka::{Kafka, PASSWORD, USER, kafka, kafka_other};
