@@ -111,9 +111,9 @@ impl Given {
 
     fn frames_of_v1(&self) -> Vec<Raw> {
         let mut buf = HeadersBuf::new();
-        let mut plan = v1::Plan::new(&v1::Header::from(&file_header(self.start)));
+        let mut plan = v1::Plan::new(&v1::Header::from(&file_header(self.start))).unwrap();
         for record in &self.records {
-            plan.add(&record.borrow(&mut buf));
+            plan.add(&record.borrow(&mut buf)).unwrap();
         }
         let mut frames = vec![Raw { bytes: plan.head(), info: info(self.start, &[]) }];
         for (n, records) in self.records.chunks(self.per_frame).enumerate() {

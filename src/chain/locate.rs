@@ -40,7 +40,7 @@ pub enum Answer {
 }
 
 /// How a search ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub enum Outcome {
     /// The chain ends here.
     Found(Position),

@@ -184,7 +184,7 @@ struct Process {
 fn locating(configured: Suffix, hint: Option<Position>, waiting: Option<FileMeta>) -> Doing {
     let hints = Hints { seen: hint, committed: None };
     let genesis = Genesis::new(Offset::ZERO, configured);
-    let mut search = Search::new(identity("c"), hints, Some(genesis), false);
+    let search = Search::new(identity("c"), hints, Some(genesis), false);
     let next = search.start();
     Doing::Locating(Box::new((search, next, waiting)))
 }

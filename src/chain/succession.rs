@@ -36,7 +36,7 @@ pub enum Next {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 enum State {
     Locating(Box<Locator>),
     /// The chain was looked at; whether there is a next one decides.
@@ -44,7 +44,7 @@ enum State {
 }
 
 /// One search over all chains of one topic and partition.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct Search {
     identity: Identity,
     hints: Hints,
@@ -85,14 +85,16 @@ impl Search {
         Locator::new(self.identity.clone(), hints, genesis).in_generation(self.generation)
     }
 
-    /// What to ask first.
-    pub fn start(&mut self) -> Next {
+    /// What to ask first, and again if there is no answer.
+    #[must_use]
+    pub fn start(&self) -> Next {
+        let ask = |generation, ask| Next::Ask(Question { generation, ask });
         match &self.state {
-            State::Locating(locator) => {
-                let step = locator.start();
-                self.step(step)
-            }
-            State::Successor(_) => self.ask_successor(),
+            State::Locating(locator) => match locator.start() {
+                Step::Ask(what) => ask(self.generation, what),
+                Step::Done(outcome) => Next::Done { generation: self.generation, outcome },
+            },
+            State::Successor(_) => ask(self.generation.saturating_add(1), Ask::Record),
         }
     }
 
@@ -105,10 +107,10 @@ impl Search {
             }
             (State::Successor(_), Answer::Record(record)) => self.successor(record.as_ref()),
             (State::Successor(_), Answer::Unreadable(what)) => {
-                self.generation += 1;
+                self.generation = self.generation.saturating_add(1);
                 self.done(Outcome::Stop(Stop::ForeignObject { slot: None, what }))
             }
-            (State::Successor(_), _) => self.ask_successor(),
+            (State::Successor(_), _) => self.start(),
         }
     }
 
@@ -122,17 +124,18 @@ impl Search {
             Step::Done(Outcome::NoChain) => self.done(Outcome::NoChain),
             Step::Done(outcome) => {
                 self.state = State::Successor(outcome);
-                self.ask_successor()
+                // Behind the highest number that there is comes no chain.
+                if self.generation == u32::MAX { self.successor(None) } else { self.start() }
             }
         }
     }
 
-    fn ask_successor(&self) -> Next {
-        Next::Ask(Question { generation: self.generation.saturating_add(1), ask: Ask::Record })
-    }
-
     fn enter_next(&mut self, genesis: Option<Genesis>) -> Next {
-        self.generation = self.generation.saturating_add(1);
+        let Some(next) = self.generation.checked_add(1) else {
+            let what = "there is no number for the chain behind it".to_owned();
+            return self.done(Outcome::Stop(Stop::ForeignObject { slot: None, what }));
+        };
+        self.generation = next;
         let locator = self.locator(genesis);
         let step = locator.start();
         self.state = State::Locating(Box::new(locator));

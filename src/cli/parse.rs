@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -310,7 +310,9 @@ fn print_json_field(name: &str, bytes: Option<&[u8]>, out: &mut impl Write) -> i
             write!(out, ",\"{name}\":")?;
             Ok(serde_json::to_writer(out, text)?)
         }
-        Some(Err(bytes)) => write!(out, ",\"{name}_b64\":\"{}\"", STANDARD.encode(bytes)),
+        Some(Err(bytes)) => {
+            write!(out, ",\"{name}_b64\":\"{}\"", Base64Display::new(bytes, &STANDARD))
+        }
     }
 }
 
@@ -319,15 +321,17 @@ fn print_json_headers(headers: Headers<'_>, out: &mut impl Write) -> io::Result<
     if headers.is_empty() {
         return Ok(());
     }
+    // One at a time: a record may have millions of empty ones.
     let parts = || headers.iter().flat_map(|(name, value)| [Some(name), value]);
-    let texts: Result<Vec<_>, _> =
-        parts().map(|part| part.map(std::str::from_utf8).transpose()).collect();
-    if let Ok(texts) = texts {
-        out.write_all(b",\"headers\":")?;
-        Ok(serde_json::to_writer(out, &texts)?)
-    } else {
-        let encoded: Vec<_> = parts().map(|part| part.map(|b| STANDARD.encode(b))).collect();
-        out.write_all(b",\"headers_b64\":")?;
-        Ok(serde_json::to_writer(out, &encoded)?)
+    let is_text = parts().flatten().all(|part| std::str::from_utf8(part).is_ok());
+    write!(out, ",\"headers{}\":", if is_text { "" } else { "_b64" })?;
+    for (n, part) in parts().enumerate() {
+        out.write_all(if n == 0 { b"[" } else { b"," })?;
+        match part.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+            None => out.write_all(b"null")?,
+            Some((_, Ok(text))) if is_text => serde_json::to_writer(&mut *out, text)?,
+            Some((bytes, _)) => write!(out, "\"{}\"", Base64Display::new(bytes, &STANDARD))?,
+        }
     }
+    out.write_all(b"]")
 }

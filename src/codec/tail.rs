@@ -14,6 +14,8 @@ const MAGIC: &[u8; 4] = b"KTS3";
 const VERSION: u8 = 1;
 /// Bytes of the end section's payload.
 const END: usize = 40;
+/// Bytes that the metadata may have; stores take 2 KiB to 8 KiB of it.
+const MAX_META: usize = 1 << 20;
 /// What stands before and behind the payload of a gzip section, but for lengths and tag.
 const GZ_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff];
 const GZ_FOOT: [u8; 10] = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -21,6 +23,8 @@ const GZ_FOOT: [u8; 10] = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const GZ_MOST: usize = 65_531;
 /// Little-endian 0x184D2A5B: a skippable frame.
 const ZST_HEAD: [u8; 4] = [0x5b, 0x2a, 0x4d, 0x18];
+/// What a skippable frame takes besides its payload: head, length, tag.
+const ZST_WRAPPING: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Section {
@@ -78,16 +82,14 @@ impl Tail {
             return Err(CodecError::Corrupt("the index of this body"));
         }
         let meta = serde_json::to_vec(&self.meta).map_err(|_| CodecError::Corrupt("metadata"))?;
+        checked_meta_len(&meta)?;
+        let index = self.index.encode();
         let mut out = Vec::new();
-        wrap(suffix, Section::Index, &self.index.encode(), &mut out)?;
-        let index_len = out.len();
+        wrap(suffix, Section::Index, &index, &mut out)?;
         wrap(suffix, Section::Meta, &meta, &mut out)?;
-        let sections = [index_len, out.len() - index_len, end_len(suffix)].map(u32::try_from);
-        let table = match (suffix, sections) {
-            (Suffix::MakZst, [Ok(index), Ok(meta), Ok(end)]) => {
-                zstd::seek_table(&self.index, [index, meta, end])?
-            }
-            _ => Vec::new(),
+        let table = match suffix {
+            Suffix::MakZst => seek_table(&self.index, [index.len(), meta.len(), END])?,
+            Suffix::Mak | Suffix::MakGz => Vec::new(),
         };
         let len = checked_tail_len(out.len() + end_len(suffix) + table.len())?;
         let end = End {
@@ -121,9 +123,15 @@ impl Tail {
             return Err(CORRUPT);
         }
         let (index, meta) = read_sections(suffix, sections)?;
+        checked_meta_len(&meta)?;
+        let payloads = [index.len(), meta.len(), END];
         let index = Index::decode(&index)?;
         if index.body_len() != end.body.len {
             return Err(CodecError::Corrupt("the index"));
+        }
+        // Others go by it: it has to say what the index says.
+        if suffix == Suffix::MakZst && seek_table(&index, payloads)? != table {
+            return Err(CodecError::Corrupt("the seek table"));
         }
         let meta =
             serde_json::from_slice(&meta).map_err(|_| CodecError::Corrupt("the metadata"))?;
@@ -152,6 +160,17 @@ pub(super) fn len_from_end(suffix: Suffix, bytes: &[u8]) -> Result<usize, CodecE
     if (end_len(suffix)..=MAX_TAIL).contains(&len) { Ok(len) } else { Err(SHORT) }
 }
 
+/// The seek table of a tail whose sections have payloads of these lengths.
+fn seek_table(index: &Index, payloads: [usize; 3]) -> Result<Vec<u8>, CodecError> {
+    let wrapped = |payload: usize| u32::try_from(payload + ZST_WRAPPING).ok();
+    match payloads.map(wrapped) {
+        [Some(of_index), Some(of_meta), Some(of_end)] => {
+            zstd::seek_table(index, [of_index, of_meta, of_end])
+        }
+        _ => Err(CodecError::Corrupt("the length of a section")),
+    }
+}
+
 /// The length of what stands behind the end section.
 fn table_len(suffix: Suffix, bytes: &[u8]) -> Result<usize, CodecError> {
     if suffix != Suffix::MakZst {
@@ -166,18 +185,21 @@ const fn end_len(suffix: Suffix) -> usize {
     END + match suffix {
         Suffix::Mak => 12,
         Suffix::MakGz => GZ_HEAD.len() + 6 + GZ_FOOT.len(),
-        Suffix::MakZst => 10,
+        Suffix::MakZst => ZST_WRAPPING,
     }
 }
 
 fn checked_tail_len(len: usize) -> Result<u64, CodecError> {
-    let size = u64::try_from(len).unwrap_or(u64::MAX);
-    let limit = u64::try_from(MAX_TAIL).unwrap_or(u64::MAX);
-    if size <= limit {
-        Ok(size)
-    } else {
-        Err(CodecError::TooLarge { what: "the tail", size, limit })
-    }
+    checked_len("the tail", len, MAX_TAIL)
+}
+
+fn checked_meta_len(meta: &[u8]) -> Result<(), CodecError> {
+    checked_len("the metadata", meta.len(), MAX_META).map(drop)
+}
+
+fn checked_len(what: &'static str, len: usize, limit: usize) -> Result<u64, CodecError> {
+    let [size, limit] = [len, limit].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+    if size <= limit { Ok(size) } else { Err(CodecError::TooLarge { what, size, limit }) }
 }
 
 /// What the end section says.
@@ -361,4 +383,42 @@ fn read_sections(suffix: Suffix, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Cod
         last = section;
     }
     Ok((index, meta))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tail of no body with this metadata, checksums and all.
+    fn tail_with(suffix: Suffix, meta: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        wrap(suffix, Section::Index, &Index::default().encode(), &mut out).unwrap();
+        wrap(suffix, Section::Meta, meta, &mut out).unwrap();
+        let len = u64::try_from(out.len() + end_len(suffix)).unwrap();
+        let end =
+            End { body: BodyFacts::default(), len, sections: crc32fast::hash(&out), behind: 0 };
+        wrap(suffix, Section::End, &end.to_bytes(suffix), &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn metadata_that_no_store_would_take_is_refused() {
+        for suffix in [Suffix::Mak, Suffix::MakGz] {
+            for (len, fits) in [(MAX_META, true), (MAX_META + 1, false)] {
+                let meta = MetaMap::from([("x".to_owned(), "y".repeat(len - r#"{"x":""}"#.len()))]);
+                let json = serde_json::to_vec(&meta).unwrap();
+                assert_eq!(json.len(), len);
+                let bytes = tail_with(suffix, &json);
+                let read = Tail::parse(suffix, u64::try_from(bytes.len()).unwrap(), &bytes);
+                assert_eq!(read.is_ok(), fits, "{:?}", read.err());
+                let tail = Tail { body: BodyFacts::default(), index: Index::default(), meta };
+                assert_eq!(tail.to_bytes(suffix), if fits { Ok(bytes) } else { Err(too_much()) });
+            }
+        }
+    }
+
+    fn too_much() -> CodecError {
+        let size = u64::try_from(MAX_META + 1).unwrap();
+        CodecError::TooLarge { what: "the metadata", size, limit: size - 1 }
+    }
 }

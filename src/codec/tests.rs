@@ -444,6 +444,20 @@ fn hostile_indexes() {
     assert_eq!(Index::decode(&[1, 0]), Ok(Index::default()));
 }
 
+/// Memory is bounded by the bytes that are there, whatever number of frames they speak of.
+#[test]
+fn a_hostile_index_takes_at_most_14_times_its_bytes() {
+    let shortest = [1, 0, 0, 0];
+    let mut most = vec![1, 0x80, 0x80, 0x04];
+    most.extend(shortest.repeat(1 << 16));
+    let index = Index::decode(&most).unwrap();
+    assert_eq!(index.frames().len(), 1 << 16);
+    assert!(size_of_val(index.frames()) <= 14 * most.len());
+    let mut claims = vec![1, 0x80, 0x80, 0x80, 0x80, 0x10];
+    claims.extend(shortest.repeat(1 << 10));
+    assert!(Index::decode(&claims).is_err(), "2^32 frames in 4 KiB");
+}
+
 fn infos() -> impl Strategy<Value = Vec<(Vec<u8>, FrameInfo)>> {
     let times = prop::option::of((any::<i64>(), any::<i64>()));
     let frame =

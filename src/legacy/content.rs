@@ -275,7 +275,8 @@ mod tests {
             partition: Partition::new(0).unwrap(),
             start: offset(start),
             start_time: StartTime::from_text("1500000001.0").unwrap(),
-        });
+        })
+        .unwrap();
         for number in offsets {
             builder.push(&record(number, b"value")).unwrap();
         }

@@ -32,6 +32,20 @@ pub enum MakError {
         /// What is impossible.
         what: Cow<'static, str>,
     },
+    /// Larger than anything that Kafka's clients deliver: a length that lies.
+    #[error(
+        "{what} at byte {position} is said to have {size} bytes; more than {limit} are not read"
+    )]
+    TooLarge {
+        /// Where the large thing begins.
+        position: u64,
+        /// What is large.
+        what: &'static str,
+        /// How large it says that it is.
+        size: u64,
+        /// How large it may be.
+        limit: u64,
+    },
     /// The bytes could not be had.
     #[error("can't read on at byte {position}")]
     Io {
@@ -49,6 +63,9 @@ pub enum MakError {
         /// The lowest that may follow.
         expected: u64,
     },
+    /// Version 1 has 56 bits for an offset; the eight above them tell the version.
+    #[error("offset {0} is higher than version 1 can hold")]
+    TooHigh(u64),
     /// The block would outgrow the 32 bits of its length; finish it first.
     #[error("the block is full: its length would not fit 32 bits")]
     Full,

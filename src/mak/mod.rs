@@ -11,7 +11,8 @@
 //!
 //! Guarantees: what is written reads back the same (version 1 with its known losses); torn or
 //! corrupt bytes are an error *value* with its position, behind all the good records; no parser
-//! here panics, or allocates more than it was given bytes for.
+//! here panics, or allocates more than it was given bytes for; [`Reader`], which does not know how
+//! many will come, stops at [`LARGEST_BLOCK`].
 //! Pure: no files, clock or network. Imports `types` and `meta` only.
 
 mod error;
@@ -25,6 +26,13 @@ mod varint;
 mod tests;
 pub mod v1;
 pub mod v2;
+
+/// Bytes that a block of version 2, or key and value of a record of version 1, may have to be read
+/// of a stream. Kafka's clients take no message of more than 1,000,000,000 bytes.
+pub const LARGEST_BLOCK: u64 = 1 << 30;
+
+/// Bytes that a file's header may have to be read of a stream; they have a few hundred.
+pub const LARGEST_HEADER: u64 = 1 << 20;
 
 pub use error::MakError;
 pub use header::{FileHeader, StartTime};

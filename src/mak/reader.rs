@@ -3,11 +3,11 @@
 use std::io::{BufRead, Read};
 
 use super::v2::{BlockHead, Cursor, Finish, Fixed, HEAD_LEN, Kind, Sequence};
-use super::{FileHeader, Headers, MakError, Record, StartTime, v1};
+use super::{FileHeader, Headers, LARGEST_BLOCK, LARGEST_HEADER, MakError, Record, StartTime, v1};
 use crate::types::{Offset, Partition, TopicName};
 
 /// The most that is allocated before the bytes for it have been seen.
-const STEP: u64 = 1 << 20;
+const STEP: usize = 1 << 20;
 
 /// Header of a file of either version.
 #[derive(Debug, Clone)]
@@ -165,26 +165,40 @@ struct Input<R> {
 }
 
 impl<R: BufRead> Input<R> {
-    /// Fills `into` with the next `len` bytes, or with all that there are.
-    fn read(&mut self, len: u64, into: &mut Vec<u8>) -> Result<(), MakError> {
+    /// Fills `into` with the next `len` bytes, or with all that there are. Takes at most twice the
+    /// memory of what was there, and never more than `len` or [`STEP`].
+    fn read(&mut self, len: usize, into: &mut Vec<u8>) -> Result<(), MakError> {
         into.clear();
-        into.reserve(usize::try_from(len.min(STEP)).unwrap_or(0));
-        let result = (&mut self.inner).take(len).read_to_end(into);
-        self.position += into.len() as u64;
-        result.map_err(|source| MakError::Io { position: self.position, source })?;
+        while into.len() < len {
+            let part = (len - into.len()).min(into.len().max(STEP));
+            into.reserve_exact(part);
+            let result = (&mut self.inner).take(part as u64).read_to_end(into);
+            let read = result.map_err(|source| MakError::Io { position: self.position, source })?;
+            self.position += read as u64;
+            if read < part {
+                break;
+            }
+        }
         Ok(())
     }
 
-    /// The same, but an error if there are less; it names `what`, which begins at `from`.
+    /// The same, but an error if there are less, or if `len` is more than `limit`; it names `what`,
+    /// which begins at `from`.
     fn read_all(
         &mut self,
         len: u64,
+        limit: u64,
         into: &mut Vec<u8>,
         from: u64,
         what: &'static str,
     ) -> Result<(), MakError> {
+        let too_large = MakError::TooLarge { position: from, what, size: len, limit };
+        if len > limit {
+            return Err(too_large);
+        }
+        let len = usize::try_from(len).map_err(|_| too_large)?;
         self.read(len, into)?;
-        if into.len() as u64 == len { Ok(()) } else { Err(MakError::Torn { position: from, what }) }
+        if into.len() == len { Ok(()) } else { Err(MakError::Torn { position: from, what }) }
     }
 
     fn read_array<const N: usize>(
@@ -260,7 +274,7 @@ impl V1 {
             return Err(MakError::corrupt(11, what));
         }
         let mut json = Vec::new();
-        input.read_all(len, &mut json, v1::JSON_AT, "the header")?;
+        input.read_all(len, LARGEST_HEADER, &mut json, v1::JSON_AT, "the header")?;
         let header = v1::Header::from_json(&json)
             .map_err(|why| MakError::corrupt(v1::JSON_AT, format!("header: {why}")))?;
         Ok((Header::V1(header), State::V1(Self { end, key: json, value: Vec::new() })))
@@ -293,10 +307,12 @@ impl V1 {
         let straddles = || MakError::corrupt(from, "the record goes beyond the end pointer");
         let what = "the record";
         let mut room = (self.end - from).checked_sub(v1::RECORD_OVERHEAD).ok_or_else(straddles)?;
+        let mut limit = LARGEST_BLOCK;
         for part in [&mut self.key, &mut self.value] {
             let len = input.read_u64(from, what)?;
             room = room.checked_sub(len).ok_or_else(straddles)?;
-            input.read_all(len, part, from, what)?;
+            input.read_all(len, limit, part, from, what)?;
+            limit -= len;
         }
         Offset::new(input.read_u64(from, what)?).map_err(|e| MakError::corrupt(from, e.to_string()))
     }
@@ -399,7 +415,12 @@ impl V2 {
         position: u64,
         head: &BlockHead,
     ) -> Result<(), MakError> {
-        input.read_all(head.payload.into(), &mut self.payload, position, "the block")?;
+        let limit = match head.kind {
+            Kind::Header => LARGEST_HEADER,
+            _ => LARGEST_BLOCK,
+        };
+        let len = head.payload.into();
+        input.read_all(len, limit, &mut self.payload, position, "the block")?;
         let mut crc = head.hasher();
         crc.update(&self.payload);
         verify(head, crc, position)

@@ -22,6 +22,9 @@ use crate::types::{Offset, Partition, TopicName};
 /// The first four bytes of a file: the fourth is the highest of an offset, which is always 0.
 pub const MAGIC: [u8; 4] = *b"MAK\0";
 
+/// The highest offset: the byte above it stands where version 2 has its number.
+const HIGHEST: u64 = (1 << 56) - 1;
+
 /// Where the JSON header begins.
 pub(super) const JSON_AT: u64 = 27;
 /// What a record takes besides its key and value.
@@ -92,17 +95,17 @@ pub struct Plan {
 
 impl Plan {
     /// Of a file without records.
-    #[must_use]
-    pub fn new(header: &Header) -> Self {
+    pub fn new(header: &Header) -> Result<Self, MakError> {
         let json = header.to_json();
         let end = JSON_AT + json.len() as u64;
-        Self { json, last: header.start, end }
+        Ok(Self { json, last: held(header.start)?, end })
     }
 
     /// Adds a record.
-    pub fn add(&mut self, record: &Record<'_>) {
-        self.last = record.offset;
+    pub fn add(&mut self, record: &Record<'_>) -> Result<(), MakError> {
+        self.last = held(record.offset)?;
         self.end += record_len(record);
+        Ok(())
     }
 
     /// How long the file becomes.
@@ -121,6 +124,11 @@ impl Plan {
         head.extend_from_slice(self.json.as_bytes());
         head
     }
+}
+
+/// `offset`, if it can stand in a file.
+const fn held(offset: Offset) -> Result<Offset, MakError> {
+    if offset.get() <= HIGHEST { Ok(offset) } else { Err(MakError::TooHigh(offset.get())) }
 }
 
 /// How long a record becomes.
@@ -149,11 +157,10 @@ pub struct Builder {
 
 impl Builder {
     /// A file without records.
-    #[must_use]
-    pub fn new(header: &Header) -> Self {
-        let plan = Plan::new(header);
+    pub fn new(header: &Header) -> Result<Self, MakError> {
+        let plan = Plan::new(header)?;
         let out = plan.head();
-        Self { plan, out }
+        Ok(Self { plan, out })
     }
 
     /// Appends a record; its offset is higher than the one before.
@@ -164,7 +171,7 @@ impl Builder {
         if offset < expected {
             return Err(MakError::Order { offset, expected });
         }
-        self.plan.add(record);
+        self.plan.add(record)?;
         put_record(record, &mut self.out);
         Ok(())
     }

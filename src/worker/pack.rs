@@ -156,11 +156,8 @@ fn lay_down_v1(bytes: &[u8], writer: &mut ContainerWriter<impl Write>) -> Result
         facts.take_in(&block?)?;
     }
     let facts = facts.complete()?;
-    let mut plan = v1::Plan::new(&v1::Header::from(&facts.header));
-    for_each_record(bytes, |record| {
-        plan.add(record);
-        Ok(())
-    })?;
+    let mut plan = v1::Plan::new(&v1::Header::from(&facts.header))?;
+    for_each_record(bytes, |record| Ok(plan.add(record)?))?;
     let mut raw = plan.head();
     let mut info = FrameInfo { first: facts.header.start, records: 0, times: None };
     for_each_record(bytes, |record| {

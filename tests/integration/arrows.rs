@@ -118,3 +118,19 @@ fn nobody_knows_whom_it_should_not() {
     assert!(looked_at > 100, "only {looked_at} lines were found");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// It is not built here, but by `scripts/fuzz` alone: a module that is missing there would be found
+/// late.
+#[test]
+fn the_fuzzers_crate_has_what_its_modules_use() {
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/src/lib.rs");
+    let lib = fs::read_to_string(lib).expect("readable");
+    let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let has: BTreeSet<_> = modules.collect();
+    assert!(has.len() > 5, "{has:?}");
+    // Of the stores it has names only.
+    for (module, uses) in MAP.iter().filter(|(name, _)| has.contains(name) && *name != "store") {
+        let missing: Vec<_> = uses.iter().filter(|used| !has.contains(*used)).collect();
+        assert!(missing.is_empty(), "{module} needs {missing:?}");
+    }
+}

@@ -15,6 +15,7 @@ mod connect;
 mod death;
 mod demo;
 mod errors;
+mod hostile;
 mod hosts;
 mod kafka_client;
 mod kills;

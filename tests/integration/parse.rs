@@ -100,7 +100,7 @@ fn v2_file(given: &[Given], per_block: usize) -> Vec<u8> {
 }
 
 fn v1_file(given: &[Given]) -> Vec<u8> {
-    let mut builder = v1::Builder::new(&v1::Header::from(&header()));
+    let mut builder = v1::Builder::new(&v1::Header::from(&header())).unwrap();
     for record in given {
         record.with(|record| builder.push(record)).unwrap();
     }

@@ -84,10 +84,10 @@ impl Laid {
             offsets.sort_unstable();
             let mut raw = match (index, self.meta.mak) {
                 (0, 1) => {
-                    let mut plan = v1::Plan::new(&v1);
+                    let mut plan = v1::Plan::new(&v1).unwrap();
                     (103..131)
                         .step_by(2)
-                        .for_each(|offset| with(offset, |record| plan.add(record)));
+                        .for_each(|offset| with(offset, |record| plan.add(record).unwrap()));
                     plan.head()
                 }
                 (0, _) => file_prologue(&self.header),

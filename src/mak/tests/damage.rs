@@ -75,18 +75,22 @@ fn every_changed_byte_of_version_1_leaves_what_comes_before() {
 
 #[test]
 fn hostile_lengths_allocate_nothing_that_is_not_there() {
-    let mut v2 = file_prologue(&header(10));
-    v2.extend([2, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 1, 2, 3]);
-    let mut reader = Reader::open(v2.as_slice()).unwrap();
-    let error = reader.next_record().unwrap_err();
-    assert!(matches!(error, MakError::Torn { .. }), "{error}");
+    let error_of = |len: [u8; 4]| {
+        let mut v2 = file_prologue(&header(10));
+        v2.extend([[2, 0, 0, 0], len, [0, 0, 0, 0]].concat());
+        v2.extend(b"abc");
+        Reader::open(v2.as_slice()).unwrap().next_record().unwrap_err()
+    };
+    assert!(matches!(error_of([64, 0, 0, 0]), MakError::Torn { .. }));
+    assert!(matches!(error_of([64, 0, 0, 1]), MakError::TooLarge { .. }));
+    assert!(matches!(error_of([255; 4]), MakError::TooLarge { .. }));
 
     let mut v1 = v1_file(&[], 10);
     v1[11..19].copy_from_slice(&u64::MAX.to_be_bytes());
     v1.extend((u64::MAX - 1000).to_be_bytes());
     v1.extend(b"abc");
     let (_, error) = read(&v1);
-    assert!(matches!(error, Some(MakError::Torn { .. })), "{error:?}");
+    assert!(matches!(error, Some(MakError::TooLarge { .. })), "{error:?}");
     v1[19..27].copy_from_slice(&(u64::MAX - 27).to_be_bytes());
     let (_, error) = read(&v1);
     assert!(error.is_some(), "{error:?}");

@@ -119,7 +119,7 @@ pub(super) fn v2_file(records: &[Given], start: u64, per_block: usize) -> (Vec<u
 }
 
 pub(super) fn v1_file(records: &[Given], start: u64) -> Vec<u8> {
-    let mut builder = v1::Builder::new(&v1::Header::from(&header(start)));
+    let mut builder = v1::Builder::new(&v1::Header::from(&header(start))).unwrap();
     for given in records {
         given.with(|record| builder.push(record)).unwrap();
     }

@@ -65,11 +65,11 @@ fn the_originals_files_are_read_and_written_byte_for_byte() {
         let kept: Vec<_> = golden.records().iter().map(Given::in_v1).collect();
         assert_eq!(found, kept, "{name}");
 
-        let mut builder = v1::Builder::new(&golden.header());
-        let mut plan = v1::Plan::new(&golden.header());
+        let mut builder = v1::Builder::new(&golden.header()).unwrap();
+        let mut plan = v1::Plan::new(&golden.header()).unwrap();
         for given in golden.records() {
             given.with(|record| builder.push(record)).unwrap();
-            given.with(|record| plan.add(record));
+            given.with(|record| plan.add(record)).unwrap();
         }
         let written = builder.finish();
         assert!(written.starts_with(&plan.head()), "{name}");

@@ -137,7 +137,7 @@ fn a_record_out_of_order_is_refused_and_changes_nothing() {
     let mut empty = BlockBuilder::new(at(10));
     assert!(matches!(empty.finish(at(10)), Err(MakError::Empty { .. })));
     assert!(empty.finish(at(11)).is_ok());
-    let mut v1 = v1::Builder::new(&v1::Header::from(&header(10)));
+    let mut v1 = v1::Builder::new(&v1::Header::from(&header(10))).unwrap();
     given.with(|record| v1.push(record)).unwrap();
     assert!(given.with(|record| v1.push(record)).is_err());
 }

@@ -231,7 +231,7 @@ fn what_was_spooled_is_what_is_archived() {
 fn version_1_is_laid_down_as_the_original_did() {
     let records: Vec<_> = odd(60_000);
     let file = spooled(&records);
-    let mut builder = v1::Builder::new(&v1::Header::from(&header(100)));
+    let mut builder = v1::Builder::new(&v1::Header::from(&header(100))).unwrap();
     let mut buf = HeadersBuf::new();
     for record in &records {
         builder.push(&record.borrow(&mut buf)).unwrap();
