@@ -22,6 +22,7 @@
 //! |---|---|---|
 //! | [`types`], [`meta`], [`url`] | the words of the product, what is said of a file, and where an archive is | yes |
 //! | [`mak`], [`codec`] | the file format, and the seekable containers around it | yes |
+//! | [`format`] | records in files of any format: MAK, Avro, JSON lines | yes |
 //! | [`chain`] | the protocol that makes one line of files of many writers | yes |
 //! | [`config`] | the configuration, read and checked | |
 //! | [`legacy`] | what the original tool left in its working directory and its bucket | |
@@ -44,6 +45,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod fail;
+pub mod format;
 pub mod kafka;
 pub mod legacy;
 mod logging;

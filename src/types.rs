@@ -2,6 +2,8 @@
 //!
 //! Pure. Depends on nothing of the crate; everything else may depend on it.
 
+mod suffix;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+
+pub use suffix::{AvroSchema, Format, Suffix};
 
 /// A value that is not what its type asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -408,61 +412,5 @@ impl FromStr for Isolation {
             .into_iter()
             .find(|level| level.as_str() == text)
             .ok_or_else(|| TypeError::Word { text: text.to_owned(), what: "an isolation level" })
-    }
-}
-
-/// How an archived file is packed; it decides the end of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Suffix {
-    /// `.mak`: as it is.
-    Mak,
-    /// `.mak.gz`: gzip members.
-    MakGz,
-    /// `.mak.zst`: zstd frames.
-    MakZst,
-}
-
-impl Suffix {
-    /// Every one that there is.
-    pub const ALL: [Self; 3] = [Self::Mak, Self::MakGz, Self::MakZst];
-
-    /// The end of a name, with its leading dot.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mak => ".mak",
-            Self::MakGz => ".mak.gz",
-            Self::MakZst => ".mak.zst",
-        }
-    }
-}
-
-impl fmt::Display for Suffix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Suffix {
-    type Err = TypeError;
-    fn from_str(text: &str) -> Result<Self, TypeError> {
-        Self::ALL
-            .into_iter()
-            .find(|suffix| suffix.as_str() == text)
-            .ok_or_else(|| TypeError::Word { text: text.to_owned(), what: "a file suffix" })
-    }
-}
-
-impl TryFrom<String> for Suffix {
-    type Error = TypeError;
-    fn try_from(text: String) -> Result<Self, TypeError> {
-        text.parse()
-    }
-}
-
-impl From<Suffix> for String {
-    fn from(suffix: Suffix) -> String {
-        suffix.as_str().to_owned()
     }
 }

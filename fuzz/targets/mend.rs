@@ -2,7 +2,7 @@
 //!
 //! Written from `docs/mak-v2.md` and `docs/containers.md`; bytes that are too few stay as they are.
 
-use kafkatos3::types::Suffix;
+use kafkatos3::codec::Kind;
 
 /// Bytes of the end section's payload.
 const END: usize = 40;
@@ -21,29 +21,30 @@ pub fn blocks(mut bytes: &mut [u8]) {
 }
 
 /// Lengths and checksums of a container's tail.
-pub fn tail(suffix: Suffix, bytes: &mut [u8]) {
+pub fn tail(kind: Kind, bytes: &mut [u8]) {
     // Never mind if it did not work.
-    let _ = try_tail(suffix, bytes);
+    let _ = try_tail(kind, bytes);
 }
 
-fn try_tail(suffix: Suffix, bytes: &mut [u8]) -> Option<()> {
-    let (before, behind) = match suffix {
-        Suffix::Mak => (12, 0),
-        Suffix::MakGz => (16, 10),
-        Suffix::MakZst => (10, 0),
+fn try_tail(kind: Kind, bytes: &mut [u8]) -> Option<()> {
+    let (before, behind) = match kind {
+        Kind::Plain => (12, 0),
+        Kind::Gzip => (16, 10),
+        Kind::Zstd => (10, 0),
+        // Not mended: they have no sections of bytes at their end.
+        Kind::Lines | Kind::Avro => return None,
     };
     let len = bytes.len();
-    let (table, tail) = match suffix {
-        Suffix::MakZst => zstd_lens(bytes)?,
-        Suffix::Mak | Suffix::MakGz => {
-            let payload = len.checked_sub(END + behind)?;
-            (0, usize::try_from(be(bytes, payload + 16)?).ok()?)
-        }
+    let (table, tail) = if kind == Kind::Zstd {
+        zstd_lens(bytes)?
+    } else {
+        let payload = len.checked_sub(END + behind)?;
+        (0, usize::try_from(be(bytes, payload + 16)?).ok()?)
     };
     let end_at = len.checked_sub(table + before + END + behind)?;
     let tail = tail.clamp(len - end_at, len);
     let body = len - tail;
-    if suffix == Suffix::Mak {
+    if kind == Kind::Plain {
         blocks(bytes.get_mut(body..end_at)?);
     }
     let crcs = [&bytes[..body], bytes.get(body..end_at)?, &bytes[len - table..]]
@@ -56,7 +57,7 @@ fn try_tail(suffix: Suffix, bytes: &mut [u8]) -> Option<()> {
     }
     let crc = crc32fast::hash(&end[..36]);
     end[36..].copy_from_slice(&crc.to_be_bytes());
-    if suffix == Suffix::Mak {
+    if kind == Kind::Plain {
         blocks(bytes.get_mut(end_at..)?);
     }
     Some(())

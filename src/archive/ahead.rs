@@ -55,7 +55,9 @@ pub(super) struct Runner {
 struct Opened {
     file: Arc<File>,
     /// The end of the object, which opening it brought.
-    end: Bytes,
+    brought: Bytes,
+    /// Where in the object that begins.
+    brought_at: u64,
     long_tail: bool,
 }
 
@@ -508,16 +510,16 @@ async fn open(store: &dyn Store, name: &Name, size: Option<u64>) -> Result<Opene
         Some(size) => Object::open_sized(store, name, size).await?,
         None => Object::open(store, name).await?,
     };
-    Ok(Opened { file: Arc::clone(&object.inner), end: object.end, long_tail: object.long_tail })
+    let Object { inner: file, brought, brought_at, long_tail, .. } = object;
+    Ok(Opened { file, brought, brought_at, long_tail })
 }
 
 impl Opened {
     /// The bytes `range` of the object, if opening it brought them.
     fn slice(&self, range: &Range<u64>) -> Option<Bytes> {
-        let here = self.file.size.checked_sub(u64::try_from(self.end.len()).ok()?)?;
-        let place = |at: u64| usize::try_from(at.checked_sub(here)?).ok();
+        let place = |at: u64| usize::try_from(at.checked_sub(self.brought_at)?).ok();
         let (start, end) = (place(range.start)?, place(range.end)?);
-        (start <= end && end <= self.end.len()).then(|| self.end.slice(start..end))
+        (start <= end && end <= self.brought.len()).then(|| self.brought.slice(start..end))
     }
 }
 
@@ -543,7 +545,7 @@ fn unpack_all(
         let packed = bytes.slice(place(job.range.start)..place(job.range.end));
         let (file, spares) = (Arc::clone(file), engine.clone());
         engine.unpack(move |bench| {
-            let codec = bench.codec(file.suffix);
+            let codec = bench.codec(&file.tail, file.suffix);
             let raw = spares.spare();
             let batch = file.unpack(job.index, job.position, &packed, codec, raw);
             let chunk = batch.map(|batch| Chunk { batch, room: job.room });

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::ArchiveError;
 use crate::codec::{CodecError, Frame, FrameCodec, Tail};
-use crate::mak::{Header, MakError, Piece, Place, Record};
+use crate::format::{Content, Piece, Spot};
+use crate::mak::{Header, MakError, Record};
 use crate::meta::{FileMeta, ObjectMeta};
 use crate::store::names::Name;
 use crate::types::{Offset, Suffix};
@@ -24,6 +25,8 @@ pub(super) struct File {
     pub(super) size: u64,
     pub(super) tail: Tail,
     pub(super) meta: ObjectMeta,
+    /// How its records are laid down; `None` in a seal.
+    pub(super) content: Option<Content>,
 }
 
 impl File {
@@ -64,7 +67,9 @@ impl File {
     ) -> Result<Batch, ArchiveError> {
         let corrupt = || self.damaged(CodecError::Corrupt("a frame"));
         let frames = self.frames();
-        let (Some(says), Some(file)) = (frames.get(index), self.file()) else {
+        let (Some(says), Some(file), Some(content)) =
+            (frames.get(index), self.file(), &self.content)
+        else {
             return Err(corrupt());
         };
         let limit = usize::try_from(says.raw_len).map_err(|_| corrupt())?;
@@ -72,12 +77,8 @@ impl File {
         if raw.len() != limit {
             return Err(corrupt());
         }
-        let version = file.mak;
-        let place = match index {
-            0 => Place::Beginning { version },
-            _ => Place::Behind { version, position, first: says.info.first },
-        };
-        let piece = Piece::open(raw, place).map_err(|source| self.unreadable(source))?;
+        let spot = Spot { beginning: index == 0, position, first: says.info.first };
+        let piece = Piece::open(content, raw, spot).map_err(|source| self.unreadable(source))?;
         piece.header().map_or(Ok(()), |header| self.check_header(file, header))?;
         let covers_to = frames.get(index + 1).map_or(file.range.next(), |next| next.info.first);
         Ok(Batch { file: Arc::clone(self), piece, says: *says, covers_to })

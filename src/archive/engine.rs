@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::codec::FrameCodec;
+use crate::codec::{AvroHead, FrameCodec, Tail};
 use crate::types::Suffix;
 
 /// More threads than this would only wait for the one that reads the records.
@@ -25,12 +25,26 @@ const SPARES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Bench {
     codecs: BTreeMap<Suffix, FrameCodec>,
+    /// Of the last Avro file, for they differ.
+    avro: Option<(AvroHead, FrameCodec)>,
 }
 
 impl Bench {
-    /// What unpacks frames of `suffix`.
-    pub(super) fn codec(&mut self, suffix: Suffix) -> &mut FrameCodec {
+    fn by_suffix(&mut self, suffix: Suffix) -> &mut FrameCodec {
         self.codecs.entry(suffix).or_insert_with(|| FrameCodec::for_suffix(suffix))
+    }
+
+    /// What unpacks the frames of a file.
+    pub(super) fn codec(&mut self, tail: &Tail, suffix: Suffix) -> &mut FrameCodec {
+        let Some(head) = &tail.avro else {
+            return self.by_suffix(suffix);
+        };
+        if self.avro.as_ref().is_none_or(|(of, _)| of != head) {
+            self.avro = None;
+        }
+        let (_, codec) =
+            self.avro.get_or_insert_with(|| (head.clone(), FrameCodec::of_avro(head.clone())));
+        codec
     }
 }
 
@@ -132,11 +146,11 @@ mod tests {
         engine.spawn(async move {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             two.unpack(move |bench| {
-                let suffix = bench.codec(Suffix::MakGz).suffix();
-                done.send(suffix).unwrap();
+                let kind = bench.by_suffix(Suffix::MakGz).kind();
+                done.send(kind).unwrap();
             });
         });
-        assert_eq!(wait.recv().unwrap(), Suffix::MakGz);
+        assert_eq!(wait.recv().unwrap(), Suffix::MakGz.into());
     }
 
     #[test]

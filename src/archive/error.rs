@@ -65,7 +65,9 @@ pub enum ArchiveError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The name does not end as the name of a file does.
-    #[error("{object}: its name does not end in .mak, .mak.gz or .mak.zst")]
+    #[error(
+        "{object}: its name does not end in .avro, nor in .mak or .jsonl with .gz, .zst or nothing behind it"
+    )]
     Name {
         /// The object, as a URL.
         object: String,

@@ -12,7 +12,7 @@ use futures_util::future::join;
 use super::Entry;
 use super::ledger::{BodyCheck, Content, ContentError, Fault, Looked, Told};
 use super::object::{Ending, EndingError};
-use crate::codec::{CodecError, TailRead};
+use crate::codec::CodecError;
 use crate::mak::MakError;
 use crate::meta::{FileMeta, MetaError, MetaMap, ObjectMeta};
 use crate::store::{Store, StoreError};
@@ -29,7 +29,7 @@ pub(super) async fn tell(store: &dyn Store, entry: &Entry) -> Told {
             Err(error) => Told::Unseen(error.to_string()),
         };
     }
-    match ending(store, entry).await {
+    match Ending::fetch(store, &entry.name, entry.suffix, entry.size).await {
         Ok(ending) => told(&ending.tail.meta),
         Err(error) => untold(error),
     }
@@ -58,17 +58,6 @@ fn untold(error: EndingError) -> Told {
     }
 }
 
-async fn ending(store: &dyn Store, entry: &Entry) -> Result<Ending, EndingError> {
-    let end = match entry.size {
-        0 => Bytes::new(),
-        size => {
-            let range = size.saturating_sub(TailRead::FIRST)..size;
-            store.get_range(&entry.name, range).await?
-        }
-    };
-    Ending::read(store, &entry.name, entry.suffix, entry.size, end).await
-}
-
 /// Looks at an object; with `bodies` also at its body. `read` is told of the bytes that were
 /// checked.
 pub(super) async fn look(
@@ -80,7 +69,8 @@ pub(super) async fn look(
     let head = async {
         if store.keeps_metadata() { store.head(&entry.name).await.map(Some) } else { Ok(None) }
     };
-    let (head, ending) = join(head, ending(store, entry)).await;
+    let (head, ending) =
+        join(head, Ending::fetch(store, &entry.name, entry.suffix, entry.size)).await;
     let beside = match head {
         Ok(None) => None,
         Ok(Some(Some(info))) => Some(info.meta),
@@ -165,9 +155,9 @@ fn difference(trailer: &MetaMap, beside: &MetaMap) -> Option<String> {
 fn sealed_body(ending: &Ending) -> Option<String> {
     let facts = ending.tail.body;
     let body = usize::try_from(facts.len).ok().and_then(|len| {
-        let whole = ending.end.len().checked_sub(len)?;
+        let whole = ending.brought.len().checked_sub(len)?;
         // Small enough that the first request brought all of it.
-        (whole > 0).then(|| ending.end.get(..len)).flatten()
+        (whole > 0).then(|| ending.brought.get(..len)).flatten()
     });
     match body {
         Some(body) if body.len() <= 4 && crc32fast::hash(body) == facts.crc => None,
@@ -204,8 +194,7 @@ async fn body(
     file: FileMeta,
     read: &(dyn Fn(u64) + Sync),
 ) -> Result<Content, BodyError> {
-    let here = u64::try_from(ending.end.len()).unwrap_or(u64::MAX);
-    let end = (entry.size.saturating_sub(here), ending.end);
+    let end = (ending.brought_at, ending.brought);
     let mut check = BodyCheck::new(ending.tail, file);
     let mut pieces = check.pieces(PIECE).into_iter();
     let mut next = async || match pieces.next() {
@@ -237,7 +226,10 @@ async fn fetch(
     (at, end): &(u64, Bytes),
 ) -> Result<Bytes, StoreError> {
     let place = |position: u64| usize::try_from(position.checked_sub(*at)?).ok();
-    if let (Some(from), Some(to)) = (place(range.start), place(range.end)) {
+    if let (Some(from), Some(to)) = (place(range.start), place(range.end))
+        && from <= to
+        && to <= end.len()
+    {
         return Ok(end.slice(from..to));
     }
     store.get_range(&entry.name, range).await

@@ -8,9 +8,10 @@ use super::batch::File;
 use super::ledger::BodyCheck;
 use super::{ArchiveError, OwnedRecord, Records};
 use crate::codec::{CodecError, Index, Step, Tail, TailRead};
+use crate::format::Content;
 use crate::meta::{FileMeta, ObjectMeta};
 use crate::store::names::{Name, Parsed, parse};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::types::{Offset, Suffix};
 
 /// A file or seal of an archive whose tail was read and agrees with its name.
@@ -20,18 +21,24 @@ use crate::types::{Offset, Suffix};
 pub struct Object<'s> {
     store: &'s dyn Store,
     pub(super) inner: Arc<File>,
-    /// What the first request brought: the end of the object.
-    pub(super) end: Bytes,
+    /// What the first request brought: the end of the object, or the beginning of an Avro file.
+    pub(super) brought: Bytes,
+    /// Where in the object that begins.
+    pub(super) brought_at: u64,
     /// Whether the tail took a second request.
     pub(super) long_tail: bool,
 }
 
-/// The end of an object, with its tail.
+/// The tail of an object, and what of it the first request brought.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) tail: Tail,
-    /// What the first request brought.
-    pub(super) end: Bytes,
+    /// The object's length in bytes.
+    pub(super) size: u64,
+    /// The end of the object, or the beginning of an Avro file.
+    pub(super) brought: Bytes,
+    /// Where in the object that begins.
+    pub(super) brought_at: u64,
     /// Whether the tail took a second request.
     pub(super) long_tail: bool,
 }
@@ -56,21 +63,42 @@ impl From<CodecError> for EndingError {
 }
 
 impl Ending {
-    /// Reads the tail out of `end`, the object's last [`TailRead::FIRST`] bytes, and fetches what is
-    /// missing of it.
-    pub(super) async fn read(
+    /// Of an object whose size is known, in one request, or two if its tail is long.
+    pub(super) async fn fetch(
         store: &dyn Store,
         name: &Name,
         suffix: Suffix,
         size: u64,
-        end: Bytes,
     ) -> Result<Self, EndingError> {
-        match TailRead::start(suffix, size)?.feed(&end)? {
-            Step::Ready(tail) => Ok(Self { tail: *tail, end, long_tail: false }),
+        let range = TailRead::start(suffix, size)?.range();
+        let bytes =
+            if range.is_empty() { Bytes::new() } else { store.get_range(name, range).await? };
+        Self::read(store, name, suffix, store::Tail { bytes, size }).await
+    }
+
+    /// Reads the tail out of `first`, what the first request asks for, and fetches what is missing.
+    async fn read(
+        store: &dyn Store,
+        name: &Name,
+        suffix: Suffix,
+        first: store::Tail,
+    ) -> Result<Self, EndingError> {
+        let store::Tail { bytes: brought, size } = first;
+        let begun = TailRead::start(suffix, size)?;
+        let brought_at = begun.range().start;
+        let new = |tail: Box<Tail>, brought, long_tail| Self {
+            tail: *tail,
+            size,
+            brought,
+            brought_at,
+            long_tail,
+        };
+        match begun.feed(&brought)? {
+            Step::Ready(tail) => Ok(new(tail, brought, false)),
             Step::Need(more) => {
                 let front = store.get_range(name, more.range()).await?;
                 match more.feed(&front)? {
-                    Step::Ready(tail) => Ok(Self { tail: *tail, end, long_tail: true }),
+                    Step::Ready(tail) => Ok(new(tail, brought, true)),
                     Step::Need(_) => Err(CodecError::Corrupt("the end of the container").into()),
                 }
             }
@@ -79,11 +107,18 @@ impl Ending {
 }
 
 impl<'s> Object<'s> {
-    /// Opens an object whose size is not known, in one request, or two if its tail is long.
+    /// Opens an object whose size is not known, in one request, or two if its tail is long; one more
+    /// for an Avro file, whose size has to be asked for first.
     pub async fn open(store: &'s dyn Store, name: &Name) -> Result<Self, ArchiveError> {
         let suffix = suffix_of(store, name)?;
+        if suffix == Suffix::Avro {
+            let words = || "it has no size".to_owned();
+            let absent = || StoreError::Missing { name: url(store, name), words: words() };
+            let size = store.head(name).await?.ok_or_else(absent)?.size;
+            return Self::open_sized(store, name, size).await;
+        }
         let end = store.get_suffix(name, TailRead::FIRST).await?;
-        Self::read(store, name, suffix, end.size, end.bytes).await
+        Self::new(store, name, suffix, Ending::read(store, name, suffix, end).await)
     }
 
     /// The same for one whose size is known, from a listing, say: some stores need another request
@@ -94,32 +129,36 @@ impl<'s> Object<'s> {
         size: u64,
     ) -> Result<Self, ArchiveError> {
         let suffix = suffix_of(store, name)?;
-        let range = size.saturating_sub(TailRead::FIRST)..size;
-        let end = store.get_range(name, range).await?;
-        Self::read(store, name, suffix, size, end).await
+        Self::new(store, name, suffix, Ending::fetch(store, name, suffix, size).await)
     }
 
-    async fn read(
+    fn new(
         store: &'s dyn Store,
         name: &Name,
         suffix: Suffix,
-        size: u64,
-        end: Bytes,
+        ending: Result<Ending, EndingError>,
     ) -> Result<Self, ArchiveError> {
-        let ending = Ending::read(store, name, suffix, size, end).await;
-        let Ending { tail, end, long_tail } = ending.map_err(|error| match error {
+        let ending = ending.map_err(|error| match error {
             EndingError::Store(error) => ArchiveError::Store(error),
             EndingError::Container(source) => {
                 ArchiveError::Container { object: url(store, name), source }
             }
         })?;
+        let Ending { tail, size, brought, brought_at, long_tail } = ending;
         let meta = ObjectMeta::from_map(&tail.meta)
             .map_err(|source| ArchiveError::Meta { object: url(store, name), source })?;
         let (name, url) = (name.clone(), url(store, name));
-        let inner = File { name, url, suffix, size, tail, meta };
+        let content = match &meta {
+            ObjectMeta::File(file) => match Content::of(file, &tail) {
+                Ok(content) => Some(content),
+                Err(what) => return Err(ArchiveError::Disagree { object: url, what }),
+            },
+            ObjectMeta::Seal(_) | ObjectMeta::Close(_) => None,
+        };
+        let inner = File { name, url, suffix, size, tail, meta, content };
         agrees_with_its_name(&inner)?;
         agrees_with_its_index(&inner)?;
-        Ok(Self { store, inner: Arc::new(inner), end, long_tail })
+        Ok(Self { store, inner: Arc::new(inner), brought, brought_at, long_tail })
     }
 
     /// What it says of itself.
@@ -246,7 +285,5 @@ fn url(store: &dyn Store, name: &Name) -> String {
 }
 
 fn suffix_of(store: &dyn Store, name: &Name) -> Result<Suffix, ArchiveError> {
-    let ends = |suffix: &Suffix| name.as_str().ends_with(suffix.as_str());
-    let found = Suffix::ALL.into_iter().find(ends);
-    found.ok_or_else(|| ArchiveError::Name { object: url(store, name) })
+    Suffix::of_name(name.as_str()).ok_or_else(|| ArchiveError::Name { object: url(store, name) })
 }

@@ -94,17 +94,16 @@ impl<'o> Records<'o> {
         let frames = object.index().frames();
         let left = frames.len().saturating_sub(count)..frames.len();
         let passed = frames.get(..left.start).unwrap_or_default();
-        let here = u64::try_from(object.end.len()).unwrap_or(u64::MAX);
         Self {
             object,
-            codec: FrameCodec::for_suffix(object.suffix()),
+            codec: object.tail().codec(object.suffix()),
             left,
             position: passed.iter().map(|frame| u64::from(frame.raw_len)).sum(),
             end: object.file().map_or(Offset::ZERO, |file| file.range.next()),
             seek,
             read_ahead: 0,
             at_least: 1,
-            fetched: Fetched { at: object.size().saturating_sub(here), bytes: object.end.clone() },
+            fetched: Fetched { at: object.brought_at, bytes: object.brought.clone() },
             current: None,
             spare: Vec::new(),
             passed_over: 0,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::codec::{self, Step, TailRead};
+use crate::codec::{Kind, Step, TailRead};
 use crate::config::{ArchiveTarget, AzureTarget, S3Target, Secret, Sse};
 use crate::meta::MetaMap;
 use crate::store::{
@@ -81,8 +81,8 @@ pub(crate) fn metadata_of(file: &File, len: u64) -> io::Result<Option<MetaMap>> 
     let known = usize::try_from(len).unwrap_or(HEAD).min(HEAD);
     let Some(head) = head.get_mut(..known) else { return Ok(None) };
     file.read_exact_at(head, 0)?;
-    let Some(suffix) = codec::detect(head) else { return Ok(None) };
-    let Ok(mut read) = TailRead::start(suffix, len) else { return Ok(None) };
+    let Ok(kind) = Kind::detect(head) else { return Ok(None) };
+    let Ok(mut read) = TailRead::start(kind, len) else { return Ok(None) };
     loop {
         let range = read.range();
         let wanted = usize::try_from(range.end - range.start).map_err(io::Error::other)?;

@@ -388,6 +388,7 @@ mod tests {
             generation: 1,
             first: at(0),
             mak: 2,
+            plain: false,
             suffix: Suffix::MakGz,
             range: OffsetRange::new(at(start), at(start + LONG)).unwrap(),
             records: LONG,

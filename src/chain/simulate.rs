@@ -44,6 +44,7 @@ pub(super) fn file(start: u64, next: u64, suffix: Suffix, writer: u64) -> FileMe
         generation: 1,
         first: Offset::ZERO,
         mak: 2,
+        plain: false,
         suffix,
         range: OffsetRange::new(at(start), at(next)).unwrap(),
         records: next - start,

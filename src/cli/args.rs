@@ -9,6 +9,7 @@ use super::cat;
 use super::catalog::CatalogCommand;
 use super::chain::{ChainCommand, Verb};
 use super::check;
+use super::convert;
 use super::exit::Exit;
 use super::{info, ls, status, verify};
 
@@ -89,6 +90,12 @@ enum Sub {
     /// make sense here, and a few more.
     #[command(after_help = cat::EXAMPLES)]
     Cat(Box<cat::Options>),
+    /// Lay a file down in another format
+    ///
+    /// Reads a local file of any format (MAK, Avro, JSON lines; of an archive, of kcat, of kafka_store
+    /// or of the original kafkatos3), and writes a file of an archive. What would be lost is refused.
+    #[command(after_help = convert::EXAMPLES)]
+    Convert(convert::Options),
     /// See it work: own broker, own archive, in a few seconds
     ///
     /// Starts a small Kafka inside, writes a few thousand records to it, archives them into a
@@ -147,6 +154,8 @@ pub enum Command {
     Chain(Box<ChainCommand>),
     /// The table of archived files.
     Catalog(CatalogCommand),
+    /// Lay a file down in another format.
+    Convert(convert::Options),
     /// Say how things are.
     Status(status::Options),
     /// List an archive.
@@ -182,6 +191,7 @@ fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
         (Some(Sub::Info(options)), _) => Ok(Command::Info(options)),
         (Some(Sub::Verify(options)), _) => Ok(Command::Verify(options)),
         (Some(Sub::Cat(options)), _) => Ok(Command::Cat(options)),
+        (Some(Sub::Convert(options)), _) => Ok(Command::Convert(options)),
         (Some(Sub::Demo { dir }), _) => Ok(Command::Demo { dir }),
         (None, Some(config)) => Ok(Command::Run { config, exit_at_end: args.exit_at_end }),
         (None, None) => Err(Args::command().error(

@@ -8,6 +8,7 @@ pub mod cat;
 pub mod catalog;
 pub mod chain;
 pub mod check;
+pub mod convert;
 pub mod demo;
 pub mod exit;
 mod info;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Ok(Command::Info(options)) => info::run(&options),
         Ok(Command::Verify(options)) => verify::run(&options),
         Ok(Command::Cat(options)) => cat::run(&options),
+        Ok(Command::Convert(options)) => convert::run(&options),
         Ok(Command::Demo { dir }) => demo::run(dir.as_deref()),
         Err(stop) => stop,
     };

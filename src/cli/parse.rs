@@ -1,11 +1,12 @@
-//! `kafkatos3_parse`: prints the records of MAK files.
+//! `kafkatos3_parse`: prints the records of archived files.
 //!
-//! Reads versions 1 and 2, plain or packed by gzip or zstd, told apart by their first bytes.
+//! Reads MAK of versions 1 and 2, JSON lines, both plain or packed by gzip or zstd, and Avro, told
+//! apart by their first bytes.
 //! All good records are printed before anything is said of bad ones.
 
 use std::cell::Cell;
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Cursor, Read, Write};
 use std::os::fd::AsFd;
@@ -13,14 +14,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 use clap::error::ErrorKind;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::mak::{Header, Headers, MakError, PassedOver, Reader, Record};
-use crate::types::TimestampType;
+use crate::format::{About, Stream, jsonl};
+use crate::mak::{MakError, PassedOver};
+use crate::types::{Offset, Partition, TopicName};
 
 const USAGE: u8 = 64;
 const BAD_DATA: u8 = 65;
@@ -29,7 +29,8 @@ const CANT_WRITE: u8 = 73;
 
 const BUFFER: usize = 256 << 10;
 
-/// Prints the records of MAK files: version 1 or 2, plain or packed by gzip or zstd.
+/// Prints the records of archived files: MAK (version 1 or 2) and JSON lines, plain or packed by gzip
+/// or zstd, and Avro.
 #[derive(Debug, Parser)]
 #[command(name = "kafkatos3_parse", version, after_help = EXAMPLES)]
 struct Args {
@@ -41,7 +42,8 @@ struct Args {
     /// without headers no headers.
     #[arg(long)]
     json: bool,
-    /// Files to print; - is standard input. Their names may end in anything.
+    /// Files to print; - is standard input. Their names may end in anything. Of kafka_store's, topic,
+    /// partition and start are known by TOPIC/PARTITION/START alone.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -143,17 +145,18 @@ fn say(text: &str) {
 
 fn print_file(path: &Path, json: bool, out: &mut impl Write) -> Result<(), ParseError> {
     if path == Path::new("-") {
-        return print_stream("standard input", io::stdin().lock(), json, out);
+        return print_stream("standard input", About::default(), io::stdin().lock(), json, out);
     }
     let name = path.display().to_string();
     match File::open(path) {
-        Ok(file) => print_stream(&name, file, json, out),
+        Ok(file) => print_stream(&name, said_by_name(path), file, json, out),
         Err(source) => Err(ParseError::Input { name, source }),
     }
 }
 
 fn print_stream(
     name: &str,
+    known: About,
     input: impl Read,
     json: bool,
     out: &mut impl Write,
@@ -162,7 +165,8 @@ fn print_stream(
     let input = Watched { inner: input, failed: Rc::clone(&failed) };
     let tell = |source| explain(name, source, failed.get());
     let unpacked = unpack(input).map_err(|e| tell(MakError::Io { position: 0, source: e }))?;
-    let mut reader = Reader::open(BufReader::with_capacity(BUFFER, unpacked)).map_err(tell)?;
+    let unpacked = BufReader::with_capacity(BUFFER, unpacked);
+    let mut reader = Stream::open(unpacked, known).map_err(tell)?;
     let printed = if json {
         print_json(&mut reader, out).map_err(|e| e.or_mak(tell))
     } else {
@@ -177,6 +181,21 @@ fn print_stream(
         Ok(_) => Ok(()),
         Err(source) => Err(tell(MakError::Io { position: 0, source })),
     }
+}
+
+/// What kafka_store's name of a file says, `TOPIC/PARTITION/START`; nothing, if it is none.
+pub(super) fn said_by_name(path: &Path) -> About {
+    let mut parts = path.iter().rev().map(|part| part.to_str().unwrap_or_default());
+    let mut part = || parts.next().unwrap_or_default();
+    let number = |text: &str, digits: usize| {
+        let plain = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| text.parse().ok()).flatten()
+    };
+    let start = number(part(), 20).and_then(|start: u64| Offset::new(start).ok());
+    let Some(start) = start else { return About::default() };
+    let partition = number(part(), 6).and_then(|n| Partition::new(n.cast_signed()).ok());
+    let topic = TopicName::new(part()).ok().filter(|_| partition.is_some());
+    About { topic, partition, start: Some(start), start_time: None }
 }
 
 fn passed_over_text(name: &str, PassedOver { kind, position, blocks }: PassedOver) -> String {
@@ -257,12 +276,12 @@ impl From<io::Error> for Stop {
 }
 
 /// The original tool's lines, word for word; null and empty print nothing.
-fn print_lines(reader: &mut Reader<impl BufRead>, out: &mut impl Write) -> Result<(), Stop> {
-    let header = reader.header();
-    writeln!(out, "File topic is {}", header.topic())?;
-    writeln!(out, "File partition is {}", header.partition())?;
-    writeln!(out, "Staring offset is {}", header.start())?;
-    writeln!(out, "File created at {}", header.start_time())?;
+fn print_lines(reader: &mut Stream<impl BufRead>, out: &mut impl Write) -> Result<(), Stop> {
+    let About { topic, partition, start, start_time } = reader.about();
+    print_about("File topic is", topic, out)?;
+    print_about("File partition is", partition, out)?;
+    print_about("Staring offset is", start, out)?;
+    print_about("File created at", start_time, out)?;
     while let Some(record) = reader.next_record()? {
         write!(out, "Processing message with offset: {}, key: ", record.offset)?;
         out.write_all(record.key.unwrap_or_default())?;
@@ -273,65 +292,17 @@ fn print_lines(reader: &mut Reader<impl BufRead>, out: &mut impl Write) -> Resul
     Ok(())
 }
 
+/// What a file does not say is not printed.
+fn print_about(what: &str, said: Option<impl Display>, out: &mut impl Write) -> io::Result<()> {
+    said.map_or(Ok(()), |said| writeln!(out, "{what} {said}"))
+}
+
 /// One JSON object a line, with kcat's names.
-fn print_json(reader: &mut Reader<impl BufRead>, out: &mut impl Write) -> Result<(), Stop> {
-    let start = json_start(reader.header());
+fn print_json(reader: &mut Stream<impl BufRead>, out: &mut impl Write) -> Result<(), Stop> {
+    let about = reader.about();
+    let start = jsonl::start(about.topic.as_ref(), about.partition);
     while let Some(record) = reader.next_record()? {
-        out.write_all(start.as_bytes())?;
-        print_json_record(&record, out)?;
+        jsonl::put_record(&start, &record, out)?;
     }
     Ok(())
-}
-
-/// What is the same for all records of a file. A topic's name needs no escapes.
-fn json_start(header: &Header) -> String {
-    format!("{{\"topic\":\"{}\",\"partition\":{},\"offset\":", header.topic(), header.partition())
-}
-
-fn print_json_record(record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
-    write!(out, "{}", record.offset)?;
-    if let Some(time) = record.timestamp {
-        let kind = match time.kind {
-            TimestampType::Create => "create",
-            TimestampType::LogAppend => "logappend",
-        };
-        write!(out, ",\"tstype\":\"{kind}\",\"ts\":{}", time.millis)?;
-    }
-    print_json_headers(record.headers, out)?;
-    print_json_field("key", record.key, out)?;
-    print_json_field("payload", record.value, out)?;
-    out.write_all(b"}\n")
-}
-
-fn print_json_field(name: &str, bytes: Option<&[u8]>, out: &mut impl Write) -> io::Result<()> {
-    match bytes.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
-        None => write!(out, ",\"{name}\":null"),
-        Some(Ok(text)) => {
-            write!(out, ",\"{name}\":")?;
-            Ok(serde_json::to_writer(out, text)?)
-        }
-        Some(Err(bytes)) => {
-            write!(out, ",\"{name}_b64\":\"{}\"", Base64Display::new(bytes, &STANDARD))
-        }
-    }
-}
-
-/// Names and values in turn, as kcat has them; all of them as base64 if one is not UTF-8.
-fn print_json_headers(headers: Headers<'_>, out: &mut impl Write) -> io::Result<()> {
-    if headers.is_empty() {
-        return Ok(());
-    }
-    // One at a time: a record may have millions of empty ones.
-    let parts = || headers.iter().flat_map(|(name, value)| [Some(name), value]);
-    let is_text = parts().flatten().all(|part| std::str::from_utf8(part).is_ok());
-    write!(out, ",\"headers{}\":", if is_text { "" } else { "_b64" })?;
-    for (n, part) in parts().enumerate() {
-        out.write_all(if n == 0 { b"[" } else { b"," })?;
-        match part.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-            None => out.write_all(b"null")?,
-            Some((_, Ok(text))) if is_text => serde_json::to_writer(&mut *out, text)?,
-            Some((bytes, _)) => write!(out, "\"{}\"", Base64Display::new(bytes, &STANDARD))?,
-        }
-    }
-    out.write_all(b"]")
 }

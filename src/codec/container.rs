@@ -3,10 +3,14 @@
 use std::io::{self, Write};
 
 use super::frame::checked_raw_len;
+use super::kind::Kind;
 use super::tail::len_from_end;
-use super::{BodyFacts, CodecError, Frame, FrameCodec, FrameInfo, Index, Level, MAX_FRAME, Tail};
+use super::{
+    AvroHead, BodyFacts, CodecError, Frame, FrameCodec, FrameInfo, Index, Level, MAX_FRAME, Tail,
+    avro,
+};
 use crate::meta::MetaMap;
-use crate::types::{Offset, Suffix};
+use crate::types::{AvroSchema, Offset, Suffix};
 
 /// The head of a MAK version 2 file, which is all that a plain seal has for a body.
 const MAK_HEAD: &[u8; 4] = b"MAK\x02";
@@ -19,6 +23,7 @@ const MAK_HEAD: &[u8; 4] = b"MAK\x02";
 pub struct ContainerWriter<W> {
     out: W,
     codec: FrameCodec,
+    avro: Option<AvroHead>,
     packed: Vec<u8>,
     index: Index,
     crc: crc32fast::Hasher,
@@ -34,11 +39,19 @@ pub struct Written {
 }
 
 impl<W: Write> ContainerWriter<W> {
-    /// A container of the level's kind.
+    /// A container of the level's kind. One of Avro blocks begins with them: what
+    /// [`finish`](Self::finish) writes is for [`Tail::around`] to put into shape.
     pub fn new(out: W, level: Level) -> Self {
+        Self::avro(out, level, AvroSchema::Full, [0; 16])
+    }
+
+    /// The same, with what an Avro file has besides.
+    pub fn avro(out: W, level: Level, schema: AvroSchema, sync: [u8; 16]) -> Self {
+        let avro = level.avro_codec().map(|codec| AvroHead::new(schema, codec, sync));
         Self {
             out,
-            codec: FrameCodec::new(level),
+            codec: FrameCodec::with(level, avro.clone()),
+            avro,
             packed: Vec::new(),
             index: Index::default(),
             crc: crc32fast::Hasher::new(),
@@ -48,7 +61,7 @@ impl<W: Write> ContainerWriter<W> {
     /// Packs `raw` and writes it as the next frame. Offsets never fall from frame to frame.
     pub fn frame(&mut self, raw: &[u8], info: FrameInfo) -> io::Result<()> {
         let raw_len = checked_raw_len(raw)?;
-        if self.codec.suffix() == Suffix::Mak {
+        if matches!(self.codec.kind(), Kind::Plain | Kind::Lines) {
             return self.append(raw, raw_len, info);
         }
         let mut packed = std::mem::take(&mut self.packed);
@@ -78,8 +91,8 @@ impl<W: Write> ContainerWriter<W> {
     /// Writes the tail, flushes, and gives back what was written to.
     pub fn finish(mut self, meta: &MetaMap) -> io::Result<(W, Written)> {
         let body = BodyFacts { len: self.index.body_len(), crc: self.crc.finalize() };
-        let tail = Tail { body, index: self.index, meta: meta.clone() };
-        let bytes = tail.to_bytes(self.codec.suffix())?;
+        let tail = Tail { body, index: self.index, meta: meta.clone(), avro: self.avro };
+        let bytes = tail.to_bytes(self.codec.kind())?;
         self.out.write_all(&bytes)?;
         self.out.flush()?;
         let len = body.len.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
@@ -88,19 +101,24 @@ impl<W: Write> ContainerWriter<W> {
 }
 
 /// A container that says `meta` and holds nothing: `zcat` and `zstdcat` print nothing of it, and a
-/// plain one is a MAK file of version 2 without records.
+/// plain one is a MAK file of version 2 without records. An Avro file without records, or a blank
+/// line. As it stands in an archive.
 pub fn seal(suffix: Suffix, at: Offset, meta: &MetaMap) -> io::Result<Vec<u8>> {
     let mut writer = ContainerWriter::new(Vec::new(), Level::new(suffix, None)?);
     if suffix == Suffix::Mak {
         writer.frame(MAK_HEAD, FrameInfo { first: at, records: 0, times: None })?;
     }
-    writer.finish(meta).map(|(bytes, _)| bytes)
+    let (bytes, Written { tail, .. }) = writer.finish(meta)?;
+    match Kind::from(suffix) {
+        Kind::Avro => Ok(tail.around(suffix)?.0),
+        _ => Ok(bytes),
+    }
 }
 
 /// A container that lies in memory as a whole.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
-    suffix: Suffix,
+    kind: Kind,
     body: &'a [u8],
     tail: Tail,
 }
@@ -108,19 +126,33 @@ pub struct Container<'a> {
 impl<'a> Container<'a> {
     /// Reads the tail, and checks that it belongs to as many bytes as there are. The body's own
     /// bytes are not looked at: see [`verify_body`](Self::verify_body).
-    pub fn parse(suffix: Suffix, bytes: &'a [u8]) -> Result<Self, CodecError> {
+    pub fn parse(kind: impl Into<Kind>, bytes: &'a [u8]) -> Result<Self, CodecError> {
         const CORRUPT: CodecError = CodecError::Corrupt("the end of the container");
-        let len = len_from_end(suffix, bytes)?;
+        let kind = kind.into();
+        if kind == Kind::Avro && bytes.starts_with(avro::MAGIC) {
+            return Self::parse_avro(bytes);
+        }
+        let len = len_from_end(kind, bytes)?;
         let at = bytes.len().checked_sub(len).ok_or(CORRUPT)?;
         let (body, tail) = bytes.split_at_checked(at).ok_or(CORRUPT)?;
         let object_len = u64::try_from(bytes.len()).map_err(|_| CORRUPT)?;
-        Ok(Self { suffix, body, tail: Tail::parse(suffix, object_len, tail)? })
+        Ok(Self { kind, body, tail: Tail::parse(kind, object_len, tail)? })
+    }
+
+    /// An Avro file as it stands in an archive.
+    fn parse_avro(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        const CORRUPT: CodecError = CodecError::Corrupt("the header of the Avro file");
+        let at = avro::header_len(bytes)?;
+        let (header, body) = bytes.split_at_checked(at).ok_or(CORRUPT)?;
+        let object_len = u64::try_from(bytes.len()).map_err(|_| CORRUPT)?;
+        let tail = avro::parse_header(object_len, header)?;
+        Ok(Self { kind: Kind::Avro, body, tail })
     }
 
     /// The kind of container.
     #[must_use]
-    pub const fn suffix(&self) -> Suffix {
-        self.suffix
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The packed bytes of all frames.
@@ -139,7 +171,8 @@ impl<'a> Container<'a> {
     #[must_use]
     pub fn frame(&self, frame: &Frame) -> Option<&'a [u8]> {
         let range = frame.range();
-        self.body.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+        let place = |at: u64| usize::try_from(at.checked_sub(self.tail.index.begins())?).ok();
+        self.body.get(place(range.start)?..place(range.end)?)
     }
 
     /// That the body has the checksum that the tail says. Reads all of it.

@@ -49,6 +49,8 @@ impl Frame {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
     frames: Vec<Frame>,
+    /// Where the first frame starts in the container: behind an Avro file's header.
+    begins: u64,
 }
 
 impl Index {
@@ -58,10 +60,30 @@ impl Index {
         &self.frames
     }
 
-    /// Where the last frame ends, which is the body's length.
+    /// Bytes of all frames as they are packed.
     #[must_use]
     pub fn body_len(&self) -> u64 {
-        self.frames.last().map_or(0, |frame| frame.range().end)
+        self.end() - self.begins
+    }
+
+    /// Where the first frame starts in the container.
+    #[must_use]
+    pub const fn begins(&self) -> u64 {
+        self.begins
+    }
+
+    /// Where the last frame ends.
+    fn end(&self) -> u64 {
+        self.frames.last().map_or(self.begins, |frame| frame.range().end)
+    }
+
+    /// The same frames with `len` bytes before them.
+    pub(super) fn moved_by(mut self, len: u64) -> Self {
+        for frame in &mut self.frames {
+            frame.at = frame.at.saturating_add(len);
+        }
+        self.begins = self.begins.saturating_add(len);
+        self
     }
 
     /// Bytes of all frames when unpacked.
@@ -99,7 +121,7 @@ impl Index {
         raw_len: u32,
         info: FrameInfo,
     ) -> Result<(), CodecError> {
-        let at = self.body_len();
+        let at = self.end();
         let previous = self.frames.last().map_or(Offset::ZERO, |frame| frame.info.first);
         if info.first < previous {
             let (first, previous) = (info.first.get(), previous.get());
@@ -147,7 +169,7 @@ impl Index {
         if count > cursor.remaining() / SHORTEST_ENTRY {
             return Err(cursor.corrupt());
         }
-        let mut index = Self { frames: Vec::with_capacity(count) };
+        let mut index = Self { frames: Vec::with_capacity(count), begins: 0 };
         let (mut first, mut time) = (0, 0);
         for _ in 0..count {
             index.decode_entry(&mut cursor, &mut first, &mut time)?;

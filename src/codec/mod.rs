@@ -1,4 +1,5 @@
-//! Seekable containers: gzip members, zstd frames or plain MAK, with an index and a trailer.
+//! Seekable containers: gzip members, zstd frames, Avro blocks, or plain MAK or JSON lines, with an
+//! index and a trailer.
 //!
 //! `docs/containers.md` is the normative layout. A container is a *body*, a row of frames of which
 //! each can be unpacked alone, and a *tail* that says where the frames are and what the file is.
@@ -8,6 +9,9 @@
 //! |---|---|
 //! | `frame` | one frame packed and unpacked: [`FrameCodec`], [`Level`] |
 //! | `gzip`, `zstd`, `isal` | the libraries behind it; `isal` is the only unsafe code |
+//! | `kind` | which containers there are: [`Kind`] |
+//! | `avro` | Avro object container files, whose tail is their header |
+//! | `lines` | a tail as white space |
 //! | `index` | the table of frames: [`Index`] |
 //! | `tail` | sections around index, metadata and checksums: [`Tail`] |
 //! | `container` | whole files: [`ContainerWriter`], [`Container`], [`seal`] |
@@ -19,21 +23,27 @@
 //! read is taken as hostile: lengths are checked before anything is allocated, and a damaged file
 //! is a [`CodecError`], never a panic.
 
+mod avro;
 mod container;
 mod frame;
 mod gzip;
 mod index;
 #[cfg(any(feature = "isal", feature = "isal-system"))]
 mod isal;
+mod kind;
+mod lines;
 mod remote;
 mod stream;
 mod tail;
 mod wire;
 mod zstd;
 
+pub(crate) use avro::schema_text;
+pub use avro::{AvroCodec, AvroHead, AvroHeader, block_len};
 pub use container::{Container, ContainerWriter, Written, seal};
 pub use frame::{FrameCodec, Level};
 pub use index::{Frame, FrameInfo, Index};
+pub use kind::Kind;
 pub use remote::{Step, TailRead};
 pub use stream::unpack;
 pub use tail::{BodyFacts, Tail};
@@ -79,8 +89,14 @@ pub enum CodecError {
         high: i32,
     },
     /// Begins like nothing that is known here.
-    #[error("begins like neither MAK, gzip nor zstd")]
+    #[error("begins like neither MAK, Avro, JSON lines, gzip nor zstd")]
     Foreign,
+    /// An Avro file that somebody else wrote.
+    #[error("an Avro file that kafkatos3 did not write: it has no kafkatos3.container first")]
+    NotOurs,
+    /// Blocks that can't be unpacked here.
+    #[error("the Avro codec \"{0}\" is not one of null, deflate, zstandard")]
+    AvroCodec(String),
     /// Written by a later version of the product.
     #[error(
         "container version {0} is not known here (this version reads 1): use a newer kafkatos3"
@@ -102,17 +118,6 @@ pub enum CodecError {
 impl From<CodecError> for std::io::Error {
     fn from(error: CodecError) -> Self {
         Self::new(std::io::ErrorKind::InvalidData, error)
-    }
-}
-
-/// The kind of container that begins with these bytes; four are enough.
-#[must_use]
-pub fn detect(head: &[u8]) -> Option<Suffix> {
-    match head {
-        [b'M', b'A', b'K', ..] => Some(Suffix::Mak),
-        [0x1f, 0x8b, ..] => Some(Suffix::MakGz),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Suffix::MakZst),
-        _ => None,
     }
 }
 

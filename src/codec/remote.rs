@@ -1,22 +1,23 @@
 //! The tail of an object that lies elsewhere, by at most two range requests; no I/O in here.
 //!
-//! The first range is the object's end, which for nearly all objects holds the whole tail. If it
+//! The tail of an Avro file is its header, so there it is the beginning that is fetched. Of all
+//! others the first range is the object's end, which for nearly all objects holds the whole tail. If it
 //! doesn't, it holds at least the tail's length, and the second range is exactly what is missing.
 
 use std::ops::Range;
 
+use super::kind::Kind;
 use super::tail::{Tail, enough, len_from_end};
-use super::{CodecError, MAX_TAIL};
-use crate::types::Suffix;
+use super::{CodecError, MAX_TAIL, avro};
 
 /// A tail that is being fetched.
 #[derive(Debug, Clone)]
 pub struct TailRead {
-    suffix: Suffix,
+    kind: Kind,
     object_len: u64,
     wanted: Range<u64>,
     /// What the first request brought, if it wasn't enough.
-    end: Option<Vec<u8>>,
+    first: Option<Vec<u8>>,
 }
 
 /// How it goes on after a request.
@@ -34,13 +35,18 @@ impl TailRead {
     pub const FIRST: u64 = 64 << 10;
 
     /// For an object of `object_len` bytes.
-    pub fn start(suffix: Suffix, object_len: u64) -> Result<Self, CodecError> {
-        let least = u64::try_from(enough(suffix)).unwrap_or(u64::MAX);
+    pub fn start(kind: impl Into<Kind>, object_len: u64) -> Result<Self, CodecError> {
+        let kind = kind.into();
+        if kind == Kind::Avro {
+            let wanted = 0..object_len.min(Self::FIRST);
+            return Ok(Self { kind, object_len, wanted, first: None });
+        }
+        let least = u64::try_from(enough(kind)).unwrap_or(u64::MAX);
         if object_len < least {
             return Err(CodecError::Corrupt("the end of the container"));
         }
         let wanted = object_len.saturating_sub(Self::FIRST)..object_len;
-        Ok(Self { suffix, object_len, wanted, end: None })
+        Ok(Self { kind, object_len, wanted, first: None })
     }
 
     /// The bytes of the object to fetch now; never more than [`MAX_TAIL`] or the object has.
@@ -56,11 +62,13 @@ impl TailRead {
         if u64::try_from(bytes.len()) != Ok(asked) {
             return Err(CodecError::Corrupt("the answer to a range request"));
         }
-        if let Some(end) = &self.end {
-            let whole = [bytes, end].concat();
-            return self.ready(&whole);
+        match (&self.first, self.kind) {
+            (None, Kind::Avro) => return self.header(bytes),
+            (Some(front), Kind::Avro) => return self.ready(&[front, bytes].concat()),
+            (Some(end), _) => return self.ready(&[bytes, end].concat()),
+            (None, _) => {}
         }
-        let len = len_from_end(self.suffix, bytes)?;
+        let len = len_from_end(self.kind, bytes)?;
         match bytes.len().checked_sub(len) {
             Some(at) => self.ready(bytes.get(at..).ok_or(CORRUPT)?),
             None => self.ask(len, bytes),
@@ -68,7 +76,10 @@ impl TailRead {
     }
 
     fn ready(&self, tail: &[u8]) -> Result<Step, CodecError> {
-        let tail = Tail::parse(self.suffix, self.object_len, tail)?;
+        let tail = match self.kind {
+            Kind::Avro => avro::parse_header(self.object_len, tail)?,
+            kind => Tail::parse(kind, self.object_len, tail)?,
+        };
         Ok(Step::Ready(Box::new(tail)))
     }
 
@@ -78,6 +89,19 @@ impl TailRead {
         let start = self.object_len.checked_sub(len);
         let start = start.ok_or(CodecError::Corrupt("the end of the container"))?;
         let wanted = start..self.wanted.start;
-        Ok(Step::Need(Self { wanted, end: Some(end.to_vec()), ..self }))
+        Ok(Step::Need(Self { wanted, first: Some(end.to_vec()), ..self }))
+    }
+
+    fn header(self, front: &[u8]) -> Result<Step, CodecError> {
+        let len = avro::header_len(front)?;
+        if let Some(header) = front.get(..len) {
+            return self.ready(header);
+        }
+        let end = u64::try_from(len).unwrap_or(u64::MAX);
+        if end > self.object_len {
+            return Err(CodecError::Corrupt("the header of the Avro file"));
+        }
+        let wanted = self.wanted.end..end;
+        Ok(Step::Need(Self { wanted, first: Some(front.to_vec()), ..self }))
     }
 }

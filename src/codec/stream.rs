@@ -5,20 +5,19 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::{CodecError, detect};
-use crate::types::Suffix;
+use super::Kind;
 
 /// Tells by its first bytes what `input` is, and unpacks it. A plain one comes as it is, its tail
 /// included.
-pub fn unpack<'a>(mut input: impl BufRead + 'a) -> io::Result<(Suffix, Box<dyn Read + 'a>)> {
+pub fn unpack<'a>(mut input: impl BufRead + 'a) -> io::Result<(Kind, Box<dyn Read + 'a>)> {
     let mut head = Vec::new();
     input.by_ref().take(4).read_to_end(&mut head)?;
-    let suffix = detect(&head).ok_or(CodecError::Foreign)?;
+    let kind = Kind::detect(&head)?;
     let input = io::Cursor::new(head).chain(input);
-    let output: Box<dyn Read + 'a> = match suffix {
-        Suffix::Mak => Box::new(input),
-        Suffix::MakGz => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        Suffix::MakZst => Box::new(::zstd::stream::read::Decoder::with_buffer(input)?),
+    let output: Box<dyn Read + 'a> = match kind {
+        Kind::Plain | Kind::Lines | Kind::Avro => Box::new(input),
+        Kind::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Kind::Zstd => Box::new(::zstd::stream::read::Decoder::with_buffer(input)?),
     };
-    Ok((suffix, output))
+    Ok((kind, output))
 }

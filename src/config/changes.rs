@@ -61,6 +61,9 @@ const COMPRESSORS: Uptakes = Uptakes::new(Nothing, Live, Nothing);
 const NEW_COMPRESSORS: Uptakes = Uptakes::new(Nothing, Replace, Nothing);
 const UPLOADERS: Uptakes = Uptakes::new(Nothing, Nothing, Live);
 const NEW_UPLOADERS: Uptakes = Uptakes::new(Nothing, Nothing, Replace);
+/// Consumers' chains begin with the configured suffix; an uploader seals a chain for another suffix
+/// once in its life.
+const SUFFIX: Uptakes = Uptakes::new(Live, Live, Replace);
 /// Consumers ask the archive where they are to go on.
 const NEW_STORE: Uptakes = Uptakes::new(Replace, Nothing, Replace);
 /// Consumers create but the chains' small records there, and open the store anew for that.
@@ -235,12 +238,9 @@ impl Consumer {
 impl Compression {
     fn compare(&self, new: &Self) -> Vec<Compared> {
         let Self { codec, level, workers, nice_level, check_interval } = self;
-        // The consumers' chains begin with the codec's suffix; an uploader seals a chain for
-        // another codec once in its life.
-        let codecs = Uptakes::new(Live, Live, Replace);
         let levels = COMPRESSORS.and(UPLOADERS);
         vec![
-            on(keys::COMPRESSION, *codec == new.codec, codecs),
+            on(keys::COMPRESSION, *codec == new.codec, SUFFIX),
             on(keys::COMPRESSION_LEVEL, *level == new.level, levels),
             // The spool's reserve depends on how many there are.
             on(keys::COMPRESSOR_WORKERS, *workers == new.workers, CONSUMERS),
@@ -267,9 +267,14 @@ impl Upload {
 
 impl Archive {
     fn compare(&self, new: &Self) -> Vec<Compared> {
-        let Self { target, publish_deadline } = self;
+        let Self { target, format, avro_schema, publish_deadline } = self;
         let deadline = *publish_deadline == new.publish_deadline;
-        let mut all = vec![on(keys::PUBLISH_DEADLINE, deadline, UPLOADERS)];
+        let schema = *avro_schema == new.avro_schema;
+        let mut all = vec![
+            on(keys::PUBLISH_DEADLINE, deadline, UPLOADERS),
+            on(keys::FORMAT, *format == new.format, SUFFIX),
+            on(keys::AVRO_SCHEMA, schema, EVERYBODY),
+        ];
         match (target, &new.target) {
             (ArchiveTarget::S3(old), ArchiveTarget::S3(new)) => all.extend(old.compare(new)),
             (ArchiveTarget::Gcs(old), ArchiveTarget::Gcs(new)) => all.extend(old.compare(new)),

@@ -155,6 +155,8 @@ keys! {
     AZURE_ACCESS_TIER = key(Azure, "azure_access_tier").or("");
 
     ARCHIVE_URL = key(Archive, "url").or("");
+    FORMAT = key(Archive, "format").or("mak");
+    AVRO_SCHEMA = key(Archive, "avro_schema").or("full");
     PUBLISH_DEADLINE = key(Archive, "publish_deadline").or("24h");
 
     CATALOG_URL = key(Catalog, "url").or("").secret();

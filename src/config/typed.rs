@@ -11,7 +11,7 @@ use super::keys::is_secret_property;
 use super::patterns::TopicPatterns;
 use super::secret::{REDACTED, Secret};
 use super::units::ByteSize;
-use crate::types::{Isolation, Suffix};
+use crate::types::{AvroSchema, Format, Isolation, Suffix};
 use crate::url::{ArchiveUrl, AzureAccount, Bucket};
 
 /// Everything that can be set.
@@ -37,11 +37,21 @@ impl Config {
     /// How archived files are packed, which decides the end of their names.
     #[must_use]
     pub const fn suffix(&self) -> Suffix {
-        match self.compression.codec {
-            Codec::Gzip => Suffix::MakGz,
-            Codec::Zstd => Suffix::MakZst,
-            Codec::None => Suffix::Mak,
+        match (self.archive.format, self.compression.codec) {
+            (Format::Mak, Codec::Gzip) => Suffix::MakGz,
+            (Format::Mak, Codec::Zstd) => Suffix::MakZst,
+            (Format::Mak, Codec::None) => Suffix::Mak,
+            (Format::Avro, _) => Suffix::Avro,
+            (Format::Jsonl, Codec::Gzip) => Suffix::JsonlGz,
+            (Format::Jsonl, Codec::Zstd) => Suffix::JsonlZst,
+            (Format::Jsonl, Codec::None) => Suffix::Jsonl,
         }
+    }
+
+    /// Whether archived records don't say their offsets: then a file ends where they are not dense.
+    #[must_use]
+    pub fn has_no_offsets(&self) -> bool {
+        self.archive.format == Format::Avro && self.archive.avro_schema == AvroSchema::Plain
     }
 
     /// What consumers leave free below `spool_max_bytes` for the compressors to finish their work:
@@ -138,6 +148,10 @@ pub struct Upload {
 pub struct Archive {
     /// The bucket or the directory.
     pub target: ArchiveTarget,
+    /// `format`
+    pub format: Format,
+    /// `avro_schema`
+    pub avro_schema: AvroSchema,
     /// `publish_deadline`: a file that was not published so long after its rotation is read again.
     pub publish_deadline: Duration,
 }

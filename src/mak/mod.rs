@@ -20,7 +20,7 @@ mod header;
 mod piece;
 mod reader;
 mod record;
-mod varint;
+pub(crate) mod varint;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 
 /// Appends `value` in its shortest form.
 #[inline]
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -14,7 +14,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
 
 /// Takes a number off the front; `None` if it is cut or does not fit 64 bits.
 #[inline]
-pub(super) fn take(from: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take(from: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = from.split_first()?;
     *from = rest;
     if first < 0x80 {
@@ -41,19 +41,19 @@ fn take_rest(from: &mut &[u8], mut value: u64) -> Option<u64> {
 
 /// Small numbers of either sign become small unsigned ones: 0, -1, 1, -2 are 0, 1, 2, 3.
 #[inline]
-pub(super) const fn zigzag(value: i64) -> u64 {
+pub(crate) const fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }
 
 /// The way back from [`zigzag`].
 #[inline]
-pub(super) const fn unzigzag(value: u64) -> i64 {
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// Takes `len` bytes off the front.
 #[inline]
-pub(super) fn take_bytes<'a>(from: &mut &'a [u8], len: u64) -> Option<&'a [u8]> {
+pub(crate) fn take_bytes<'a>(from: &mut &'a [u8], len: u64) -> Option<&'a [u8]> {
     let (taken, rest) = from.split_at_checked(usize::try_from(len).ok()?)?;
     *from = rest;
     Some(taken)
@@ -61,7 +61,7 @@ pub(super) fn take_bytes<'a>(from: &mut &'a [u8], len: u64) -> Option<&'a [u8]> 
 
 /// Takes an array off the front.
 #[inline]
-pub(super) fn take_array<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+pub(crate) fn take_array<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, rest) = from.split_first_chunk()?;
     *from = rest;
     Some(*taken)

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Isolation, Offset, OffsetRange, Partition, Suffix, TopicId, TopicName, TopicPartition,
+    Format, Isolation, Offset, OffsetRange, Partition, Suffix, TopicId, TopicName, TopicPartition,
     WriterToken,
 };
 
@@ -248,8 +248,11 @@ pub struct FileMeta {
     pub generation: u32,
     /// Start of the chain's first file.
     pub first: Offset,
-    /// Version of the MAK format: 1 or 2.
+    /// Version of the MAK format, 1 or 2; 0 in files of another format.
     pub mak: u8,
+    /// Whether its records passed through kafka_store's schema, which has neither headers nor types
+    /// of timestamps.
+    pub plain: bool,
     /// How it is packed.
     pub suffix: Suffix,
     /// The offsets that it covers.
@@ -445,7 +448,12 @@ fn write_common(map: &mut Writer, kind: &str, id: &Identity, first: Offset, suff
 fn write_file(map: &mut Writer, file: &FileMeta) {
     write_common(map, "data", &file.identity, file.first, file.suffix);
     write_generation(map, file.generation);
-    map.put("mak", &file.mak);
+    if file.suffix.format() == Format::Mak {
+        map.put("mak", &file.mak);
+    }
+    if file.plain {
+        map.put("schema", &"plain");
+    }
     map.put("start", &file.range.start());
     map.put("next", &file.range.next());
     map.put("records", &file.records);
@@ -536,6 +544,7 @@ fn read_identity(read: &Reader<'_>) -> Result<Identity, MetaError> {
 }
 
 fn read_file(read: &Reader<'_>) -> Result<FileMeta, MetaError> {
+    let suffix: Suffix = read.parse("suffix")?;
     let (start, next) = (read.offset("start")?, read.offset("next")?);
     let times = read_times(read, "firsttime", "lasttime")?;
     let gap = match read.optional("gapfrom") {
@@ -550,8 +559,12 @@ fn read_file(read: &Reader<'_>) -> Result<FileMeta, MetaError> {
         identity: read_identity(read)?,
         generation: read_generation(read)?,
         first: read.offset("first")?,
-        mak: read.parse("mak")?,
-        suffix: read.parse("suffix")?,
+        mak: match suffix.format() {
+            Format::Mak => read.parse("mak")?,
+            Format::Avro | Format::Jsonl => 0,
+        },
+        plain: read.optional("schema") == Some("plain"),
+        suffix,
         range: OffsetRange::new(start, next).map_err(|e| wrong("next", &next.to_string(), e))?,
         records: read.parse("records")?,
         bytes: read.parse("bytes")?,

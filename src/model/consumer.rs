@@ -95,6 +95,7 @@ impl Active {
             generation: 1,
             first: file.first,
             mak: 2,
+            plain: false,
             suffix: around.suffix,
             range,
             records: u64::from(file.records.count_ones()),

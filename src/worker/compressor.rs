@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::backoff::Backoff;
-use super::pack::{PackError, Packing, level, pack};
+use super::pack::{PackError, Packing, layout, pack};
 use super::{Context, Exit, SPOOL, in_full};
 use crate::config::Config;
 use crate::fail::step;
@@ -206,7 +206,7 @@ impl<'a> Compressor<'a> {
     fn pack(&self, name: &FileName, rotated: Rotated) -> Result<Done, SpoolError> {
         let began = Instant::now();
         let bytes = super::map(rotated.file()).at("map", rotated.path())?;
-        let mut packing = rotated.begin(self.packing.level.suffix())?;
+        let mut packing = rotated.begin(self.packing.layout.level.suffix())?;
         let mut out = BufWriter::with_capacity(WRITE_BUFFER, packing.out());
         let packed = step!("packed.write").around(|| pack(&bytes, self.packing, &mut out));
         drop(out);
@@ -246,7 +246,7 @@ impl Compressor<'_> {
 }
 
 fn packing(config: &Config) -> Result<Packing, Exit> {
-    Ok(Packing { level: level(config)?, mak: config.consumer.mak_version })
+    Ok(Packing { layout: layout(config)?, mak: config.consumer.mak_version })
 }
 
 fn report(of: &FileName, placed: &Placed, from: usize, to: u64, began: Instant) {

@@ -1,5 +1,5 @@
 //! From a rotated file of the spool to a container of the archive: blocks are verified and copied
-//! as they are into frames (or laid down anew as version 1), and the container's metadata is put
+//! as they are into frames (or their records laid down anew, as version 1 or in another format), and the container's metadata is put
 //! together from what header and finish block say.
 //!
 //! Writes to what it is given; files and their names are the callers' business.
@@ -8,28 +8,40 @@ use std::io::{self, Write};
 
 use super::{Exit, note};
 use crate::codec::{
-    CodecError, Container, ContainerWriter, FRAME_TARGET, FrameCodec, FrameInfo, Level,
+    AvroCodec, CodecError, Container, ContainerWriter, FRAME_TARGET, FrameInfo, Level,
 };
-use crate::config::{Config, MakVersion};
+use crate::config::{Codec, Config, MakVersion};
+use crate::format::{self, ConvertError, Counted, Layout, RecordWriter};
 use crate::mak::v2::{Block, Blocks, Finish, Kind};
 use crate::mak::{FileHeader, MakError, v1};
 use crate::meta::{FileMeta, MetaMap, ObjectMeta};
 use crate::spool::age::Stamp;
-use crate::types::{Offset, OffsetRange};
+use crate::types::{AvroSchema, Format, Offset, OffsetRange, Suffix};
 
 /// The configured level. One that this build's library does not have becomes its nearest: gzip
 /// levels are not the same everywhere.
-pub(crate) fn level(config: &Config) -> Result<Level, Exit> {
-    let wanted = config.compression.level.map(i32::from);
-    match Level::new(config.suffix(), wanted) {
+fn level(config: &Config) -> Result<Level, Exit> {
+    let suffix = config.suffix();
+    let make = |level| match (suffix, config.compression.codec) {
+        (Suffix::Avro, Codec::Gzip) => Level::avro(AvroCodec::Deflate, level),
+        (Suffix::Avro, Codec::Zstd) => Level::avro(AvroCodec::Zstandard, level),
+        (Suffix::Avro, Codec::None) => Level::avro(AvroCodec::Null, level),
+        _ => Level::new(suffix, level),
+    };
+    match make(config.compression.level.map(i32::from)) {
         Ok(level) => Ok(level),
-        Err(CodecError::Level { level, suffix, low, high }) => {
+        Err(CodecError::Level { level, low, high, .. }) => {
             let nearest = level.clamp(low, high);
             log::info!("compression_level = {level} becomes {nearest}: {low} to {high} are here");
-            Level::new(suffix, Some(nearest)).map_err(Exit::config)
+            make(Some(nearest)).map_err(Exit::config)
         }
         Err(error) => Err(Exit::config(error)),
     }
+}
+
+/// How files are laid down: the configured format, packing and schema.
+pub(crate) fn layout(config: &Config) -> Result<Layout, Exit> {
+    Ok(Layout { level: level(config)?, schema: config.archive.avro_schema })
 }
 
 /// Blocks are added to a frame up to this: the consumer's are a hair longer than a fourth of
@@ -39,7 +51,7 @@ const FRAME_MOST: usize = FRAME_TARGET + FRAME_TARGET / 8;
 /// How to pack.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packing {
-    pub(crate) level: Level,
+    pub(crate) layout: Layout,
     pub(crate) mak: MakVersion,
 }
 
@@ -57,9 +69,15 @@ pub(crate) enum PackError {
 /// What the container's writer refuses is the file's fault; trying again would not help.
 impl From<io::Error> for PackError {
     fn from(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
-            Some(refused) => Self::Damaged(refused.to_string()),
-            None => Self::Write(error),
+        ConvertError::from(error).into()
+    }
+}
+
+impl From<ConvertError> for PackError {
+    fn from(error: ConvertError) -> Self {
+        match error {
+            ConvertError::Write(error) => Self::Write(error),
+            refused => Self::Damaged(refused.to_string()),
         }
     }
 }
@@ -91,13 +109,49 @@ struct Facts {
 ///
 /// Every block's checksum is looked at. A file that is not complete is [`PackError::Damaged`].
 pub(crate) fn pack(bytes: &[u8], packing: Packing, out: impl Write) -> Result<u64, PackError> {
-    let mut writer = ContainerWriter::new(out, packing.level);
+    let level = packing.layout.level;
+    if level.suffix().format() != Format::Mak {
+        return lay_down(bytes, packing, out);
+    }
+    let mut writer = ContainerWriter::new(out, level);
     let facts = match packing.mak {
         MakVersion::V2 => copy_blocks(bytes, &mut writer)?,
         MakVersion::V1 => lay_down_v1(bytes, &mut writer)?,
     };
-    let meta = facts.meta(packing)?;
-    let (_, written) = writer.finish(&meta)?;
+    let (_, written) = writer.finish(&facts.meta(packing)?)?;
+    Ok(written.len)
+}
+
+/// Another format than MAK: record by record, as the blocks are verified.
+fn lay_down(bytes: &[u8], mut packing: Packing, out: impl Write) -> Result<u64, PackError> {
+    if packing.layout.schema == AvroSchema::Plain && !is_dense(bytes)? {
+        packing.layout.schema = AvroSchema::Full;
+    }
+    let mut facts = Gathered::default();
+    let (mut out, mut writer) = (Some(out), None);
+    for block in Blocks::of_file(bytes)? {
+        let block = block?;
+        facts.take_in(&block)?;
+        match (block.kind(), &mut writer) {
+            (Kind::Header, _) => {
+                let header = block.header()?;
+                writer = out.take().map(|out| RecordWriter::new(out, packing.layout, &header));
+            }
+            (Kind::Records, Some(writer)) => {
+                for record in block.records()?.records() {
+                    writer.push(&record?)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut facts = facts.complete()?;
+    let writer = writer.ok_or_else(|| damaged("it has no header"))?;
+    // Not every schema keeps all of a record.
+    let Counted { bytes, times, .. } = writer.counted();
+    (facts.finish.bytes, facts.finish.times) = (bytes, times);
+    let Finish { next, leader_epoch, .. } = facts.finish;
+    let (_, written) = writer.finish(next, leader_epoch, &facts.meta(packing)?)?;
     Ok(written.len)
 }
 
@@ -174,6 +228,25 @@ fn lay_down_v1(bytes: &[u8], writer: &mut ContainerWriter<impl Write>) -> Result
     Ok(facts)
 }
 
+/// Whether records have the offsets that kafka_store's schema leaves to be counted. Consumers see to
+/// that, but not those that were told so only later.
+fn is_dense(bytes: &[u8]) -> Result<bool, PackError> {
+    let mut expected = None;
+    let mut dense = true;
+    for block in Blocks::of_file(bytes)? {
+        let block = block?;
+        if block.kind() == Kind::Header {
+            expected = Some(block.header()?.start);
+        }
+    }
+    for_each_record(bytes, |record| {
+        dense &= expected == Some(record.offset);
+        expected = Some(record.offset.after());
+        Ok(())
+    })?;
+    Ok(dense)
+}
+
 fn for_each_record(
     bytes: &[u8],
     mut each: impl FnMut(&crate::mak::Record<'_>) -> Result<(), PackError>,
@@ -245,6 +318,7 @@ impl Gathered {
 
 impl Facts {
     fn meta(self, packing: Packing) -> Result<MetaMap, PackError> {
+        let suffix = packing.layout.level.suffix();
         let Self { header, finish, rotated } = self;
         let range = OffsetRange::new(header.start, finish.next)
             .map_err(|e| PackError::Damaged(e.to_string()))?;
@@ -252,11 +326,13 @@ impl Facts {
             identity: header.identity,
             generation: header.generation,
             first: header.first,
-            mak: match packing.mak {
-                MakVersion::V1 => 1,
-                MakVersion::V2 => 2,
+            mak: match (suffix.format(), packing.mak) {
+                (Format::Mak, MakVersion::V1) => 1,
+                (Format::Mak, MakVersion::V2) => 2,
+                (Format::Avro | Format::Jsonl, _) => 0,
             },
-            suffix: packing.level.suffix(),
+            plain: suffix == Suffix::Avro && packing.layout.schema == AvroSchema::Plain,
+            suffix,
             range,
             records: finish.records,
             bytes: finish.bytes,
@@ -275,25 +351,17 @@ impl Facts {
     }
 }
 
-/// Packs a container anew at another level: another writer has changed the chain's suffix.
+/// Packs a container anew: another writer has changed the chain's suffix.
 pub(crate) fn repack(
     container: &Container<'_>,
-    level: Level,
+    file: &FileMeta,
+    mut layout: Layout,
     out: impl Write,
 ) -> Result<u64, PackError> {
-    container.verify_body()?;
-    let mut unpacker = FrameCodec::for_suffix(container.suffix());
-    let mut writer = ContainerWriter::new(out, level);
-    let mut raw = Vec::new();
-    for frame in container.tail().index.frames() {
-        let packed = container.frame(frame).ok_or_else(|| damaged("a frame lies outside"))?;
-        let limit = position(frame.raw_len.into())?;
-        unpacker.decompress(packed, limit, &mut raw)?;
-        writer.frame(&raw, frame.info)?;
+    if layout.schema == AvroSchema::Plain && !format::is_dense(container, file)? {
+        layout.schema = AvroSchema::Full;
     }
-    let mut meta = container.tail().meta.clone();
-    meta.insert("suffix".to_owned(), level.suffix().to_string());
-    let (_, written) = writer.finish(&meta)?;
+    let (_, written) = format::convert(container, file, layout, out)?;
     Ok(written.len)
 }
 

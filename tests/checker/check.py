@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares an archive with what was produced.
 
-Reads the objects with mak-example/read_mak.py alone, not with the product's own code. Checks that
+Reads the objects with mak-example/read_mak.py and others.py alone, not with the product's own code. Checks that
 the files of each chain follow each other without hole or overlap, that nothing follows a closing
 seal but the chain it names, that each expected record is
 there exactly once with all fields equal, that nothing else is there, and, where committed offsets
@@ -22,11 +22,12 @@ import struct
 import sys
 
 TSTYPES = {None: 0, "create": 1, "logappend": 2}
-NAME = re.compile(r"(\d{20})\.mak(\.gz|\.zst)?")
+NAME = re.compile(r"(\d{20})\.(avro|(mak|jsonl)(\.gz|\.zst)?)")
 CLOSE = re.compile(rb'\{[^{}]*"kind":"close"[^{}]*\}')
 MOST_COMPLAINTS = 5
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "mak-example"))
+import others  # noqa: E402
 import read_mak  # noqa: E402
 
 
@@ -82,6 +83,8 @@ def open_file(path):
 
     All of them None for a seal: it unpacks to nothing, or to blocks that aren't about records.
     """
+    if ".mak" not in path.suffixes:
+        return others.open_file(path)
     data = unpack(path)
     kind = next(blocks(path, data), (None,))[0]
     if kind in (None, read_mak.INDEX, read_mak.META, read_mak.END):
@@ -98,6 +101,9 @@ def unpack(path):
 
 def read_close(path):
     """What a closing seal says, or None: the metadata stands in a container's tail as it is."""
+    if ".mak" not in path.suffixes:
+        said = others.metadata(path)
+        return said if said["kind"] == "close" else None
     found = CLOSE.search(path.read_bytes())
     return found and json.loads(found[0])
 
@@ -155,7 +161,7 @@ class Chain:
             self.check_identity()
             found = (record for path in self.data_files() for record in self.check_file(path))
             self.compare(found)
-        except read_mak.MakError as error:
+        except (read_mak.MakError, others.OtherError) as error:
             self.complaints.append(f"{self.name}: behind {self.tip}: {error}")
         except Wrong:
             self.complaints.append(f"{self.name}: not looked at any further")

@@ -15,6 +15,7 @@ mod connect;
 mod death;
 mod demo;
 mod errors;
+mod formats;
 mod hostile;
 mod hosts;
 mod kafka_client;

@@ -88,6 +88,7 @@ fn full_meta() -> [MetaMap; 2] {
         generation: 1,
         first: Offset::ZERO,
         mak: 2,
+        plain: false,
         suffix: Suffix::MakGz,
         range: OffsetRange::new(offset(7), offset(u64::MAX / 2)).expect("a range"),
         records: 2,

@@ -283,7 +283,8 @@ fn meta_of(path: &Path) -> FileMeta {
 /// Lays a file of an archive down anew, with other records or metadata, all checksums right.
 fn rewrite(path: &Path, change: impl FnOnce(&mut Vec<OwnedRecord>, &mut FileMeta)) {
     let bytes = fs::read(path).expect("read");
-    let (suffix, stream) = codec::unpack(BufReader::new(&bytes[..])).expect("a container");
+    let (_, stream) = codec::unpack(BufReader::new(&bytes[..])).expect("a container");
+    let suffix = suffix_of(path);
     let mut reader = Reader::open(BufReader::new(stream)).expect("a file");
     let Header::V2(header) = reader.header().clone() else { panic!("version 2") };
     let mut records = Vec::new();

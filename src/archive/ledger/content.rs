@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use super::Fault;
 use crate::codec::{CodecError, Frame, FrameCodec, Index, Tail};
+use crate::format::{self, Piece, Spot};
 use crate::mak::v2::Finish;
-use crate::mak::{Header, MakError, Piece, Place, Record};
+use crate::mak::{Header, MakError, Record};
 use crate::meta::FileMeta;
 use crate::types::Offset;
 
@@ -85,6 +86,8 @@ pub struct BodyCheck {
     tail: Tail,
     meta: FileMeta,
     codec: FrameCodec,
+    /// How its records are laid down.
+    laid: Result<format::Content, String>,
     crc: crc32fast::Hasher,
     /// The next frame.
     index: usize,
@@ -100,7 +103,8 @@ impl BodyCheck {
     #[must_use]
     pub fn new(tail: Tail, meta: FileMeta) -> Self {
         Self {
-            codec: FrameCodec::for_suffix(meta.suffix),
+            codec: tail.codec(meta.suffix),
+            laid: format::Content::of(&meta, &tail),
             tail,
             meta,
             crc: crc32fast::Hasher::new(),
@@ -176,14 +180,14 @@ impl BodyCheck {
         if raw.len() != limit {
             return Err(corrupt());
         }
-        let version = self.meta.mak;
-        let place = match index {
-            0 => Place::Beginning { version },
-            _ => Place::Behind { version, position: self.position, first: frame.info.first },
-        };
+        let spot = Spot { beginning: index == 0, position: self.position, first: frame.info.first };
         self.position = self.position.saturating_add(frame.raw_len.into());
         let unreadable = |source| ContentError::Records { index, at, source };
-        let mut piece = Piece::open(raw, place).map_err(unreadable)?;
+        let laid = match &self.laid {
+            Ok(laid) => laid,
+            Err(what) => return disagree(what.clone()),
+        };
+        let mut piece = Piece::open(laid, raw, spot).map_err(unreadable)?;
         piece.header().map_or(Ok(()), |header| self.check_header(header))?;
         self.read(frame, &mut piece, unreadable)?;
         self.content.unknown_blocks += piece.passed_over();
@@ -301,7 +305,9 @@ impl BodyCheck {
         let Self { meta, content, .. } = &self;
         let end = self.finish.as_ref();
         // Version 1 has no finish block, and keeps neither headers nor times.
-        if meta.mak != 1 {
+        if meta.mak == 0 {
+            self.sums(content.records, content.bytes, content.times, "records")?;
+        } else if meta.mak != 1 {
             let Some(end) = end else { return disagree("it has no finish block".to_owned()) };
             let says = |what: &str, body: &dyn std::fmt::Display, meta: &dyn std::fmt::Display| {
                 disagree(format!("its {what} {body}, but {meta} in its metadata"))

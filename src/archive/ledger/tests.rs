@@ -103,6 +103,7 @@ fn lay(first: u64, steps: &[Step], close: bool) -> Laid {
                     generation: 2,
                     first: at(first),
                     mak: 2,
+                    plain: false,
                     suffix,
                     range: OffsetRange::new(at(tip), at(next)).unwrap(),
                     records,

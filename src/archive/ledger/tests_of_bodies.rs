@@ -57,6 +57,7 @@ impl Laid {
             generation: 2,
             first: at(7),
             mak,
+            plain: false,
             suffix,
             range: range(100, 131),
             records: 14,

@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::archive::ledger::{BodyCheck, Content};
 use crate::archive::{Archive, ArchiveError, Object};
 use crate::cli::{Exit, runtime};
-use crate::codec::{self, Container, Index, Tail};
+use crate::codec::{self, AvroCodec, Container, Index, Kind as CodecKind, Tail};
 use crate::mak::v2::{Blocks, Kind};
 use crate::mak::{Header, Reader};
 use crate::meta::{FileMeta, MetaMap, ObjectMeta};
 use crate::store::names::{Name, NameError, Parsed, parse};
-use crate::types::{Offset, Suffix};
+use crate::types::Offset;
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,8 @@ pub(super) struct Found {
     pub(super) kind: &'static str,
     pub(super) packing: &'static str,
     pub(super) mak: Option<u8>,
+    /// How records are laid down, where that is known.
+    pub(super) format: Option<&'static str>,
     /// Whether the file was finished by whoever wrote it; `None` if that can't be told.
     pub(super) complete: Option<bool>,
     pub(super) header: Option<HeaderFound>,
@@ -116,17 +118,18 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn new(file: &str, size: u64, suffix: Option<Suffix>) -> Self {
+    fn new(file: &str, size: u64, kind: Option<CodecKind>) -> Self {
         Self {
             file: file.to_owned(),
             size,
             kind: "stream",
-            packing: match suffix {
-                Some(Suffix::MakGz) => "gzip",
-                Some(Suffix::MakZst) => "zstd",
+            packing: match kind {
+                Some(CodecKind::Gzip) => "gzip",
+                Some(CodecKind::Zstd) => "zstd",
                 _ => "none",
             },
             mak: None,
+            format: None,
             complete: None,
             header: None,
             start: None,
@@ -153,6 +156,13 @@ impl Found {
         self.index = Some(frames(&tail.index, self.size));
         self.body_crc32 = Some(format!("{:08x}", tail.body.crc));
         self.metadata = Some(tail.meta.clone());
+        if let Some(avro) = &tail.avro {
+            self.packing = match avro.codec {
+                AvroCodec::Null => "none",
+                AvroCodec::Deflate => "deflate",
+                AvroCodec::Zstandard => "zstandard",
+            };
+        }
         self.checksums = Checksums::NotLookedAt;
         self.complete = Some(true);
     }
@@ -161,7 +171,8 @@ impl Found {
         match meta {
             ObjectMeta::File(file) => {
                 self.kind = "file";
-                self.mak = Some(file.mak);
+                self.mak = (file.mak > 0).then_some(file.mak);
+                self.format = Some(file.suffix.format().as_str());
                 self.start = Some(file.range.start());
                 self.next = Some(file.range.next());
                 self.records = Some(file.records);
@@ -241,7 +252,7 @@ async fn look_at_object(url: &str, check: bool) -> Result<Found, InfoError> {
     };
     match Object::open(store, &name).await {
         Ok(object) => {
-            let mut found = Found::new(url, object.size(), Some(object.suffix()));
+            let mut found = Found::new(url, object.size(), Some(object.suffix().into()));
             found.tail(object.tail());
             found.meta(object.meta());
             if check { whole(found).await } else { Ok(found) }
@@ -253,10 +264,10 @@ async fn look_at_object(url: &str, check: bool) -> Result<Found, InfoError> {
 }
 
 fn look_at_bytes(file: &str, size: u64, bytes: &[u8]) -> Found {
-    let suffix = codec::detect(bytes.get(..16).unwrap_or(bytes));
-    let mut found = Found::new(file, size, suffix);
-    match suffix.map(|suffix| Container::parse(suffix, bytes)) {
-        Some(Ok(container)) => container_found(&mut found, &container),
+    let kind = CodecKind::detect(bytes.get(..16).unwrap_or(bytes));
+    let mut found = Found::new(file, size, kind.as_ref().ok().copied());
+    match kind.map(|kind| Container::parse(kind, bytes)) {
+        Ok(Ok(container)) => container_found(&mut found, &container),
         _ => stream_found(&mut found, bytes),
     }
     found

@@ -94,7 +94,12 @@ pub(super) fn human(found: &Found) -> String {
 }
 
 fn kind(found: &Found) -> String {
-    let version = found.mak.map(|mak| format!("MAK version {mak}, ")).unwrap_or_default();
+    let version = match (found.mak, found.format) {
+        (Some(mak), _) => format!("MAK version {mak}, "),
+        (None, Some("avro")) => "Avro, ".to_owned(),
+        (None, Some(_)) => "JSON lines, ".to_owned(),
+        (None, None) => String::new(),
+    };
     let packing = match found.packing {
         "none" => "not packed".to_owned(),
         packing => format!("packed by {packing}"),

@@ -7,6 +7,7 @@ use super::super::secret::Secret;
 use super::super::typed::{Archive, ArchiveTarget, S3Target, Sse, Tag};
 use super::checker::Checker;
 use super::clouds;
+use crate::types::{AvroSchema, Format};
 use crate::url::{self, ArchiveUrl, Bucket, UrlError};
 
 /// What an object store allows each object.
@@ -15,7 +16,30 @@ const MOST_TAGS: usize = 10;
 pub(super) fn archive(check: &mut Checker<'_>) -> Option<Archive> {
     let target = target(check);
     let publish_deadline = check.time(&keys::PUBLISH_DEADLINE, Duration::from_secs(1));
-    Some(Archive { target: target?, publish_deadline: publish_deadline? })
+    let format = check.word(&keys::FORMAT, &Format::ALL.map(Format::as_str), Format::parse);
+    let schemas = AvroSchema::ALL.map(AvroSchema::as_str);
+    let avro_schema = check.word(&keys::AVRO_SCHEMA, &schemas, AvroSchema::parse);
+    schema(check, format, avro_schema);
+    Some(Archive {
+        target: target?,
+        format: format?,
+        avro_schema: avro_schema?,
+        publish_deadline: publish_deadline?,
+    })
+}
+
+/// A schema for files that are none of Avro, and one that does not hold everything.
+fn schema(check: &mut Checker<'_>, format: Option<Format>, schema: Option<AvroSchema>) {
+    let key = &keys::AVRO_SCHEMA;
+    if schema != Some(AvroSchema::Plain) {
+        return;
+    }
+    if format.is_some_and(|format| format != Format::Avro) {
+        check.warning(key, "it has no effect without format = avro", "remove the line");
+    } else {
+        let what = "kafka_store's schema has no headers and no types of timestamps";
+        check.warning(key, what, "keep it only for readers that know nothing else");
+    }
 }
 
 /// The database of the catalogue, if there is one.

@@ -1,5 +1,6 @@
 //! Records and partition events as they come from the broker: the hot path.
 
+use std::iter::Peekable;
 use std::time::Instant;
 
 use log::Level;
@@ -23,8 +24,19 @@ pub(super) const BLOCK_MIN: usize = 4 << 10;
 enum Filled {
     /// It has reached its size.
     Whole,
+    /// A hole ends it: the next record has this offset.
+    Hole(Offset),
     /// There are no more.
     RunEnded,
+}
+
+/// Where a file ends.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    /// Its size.
+    largest: u64,
+    /// Before a record whose offset is not the one behind the record before.
+    at_holes: bool,
 }
 
 /// Why a run of records can't be taken in.
@@ -99,11 +111,21 @@ impl Loop<'_> {
     /// Takes a run in; where a file reaches its size, it is closed and the next one begun.
     fn run_of_records(&mut self, run: Run<'_>, now: Instant) {
         let Some(tp) = self.slots.get(&run.slot()).cloned() else { return };
-        let mut messages = run.messages();
-        let mut largest = self.config.consumer.max_file_bytes.get();
+        let mut messages = run.messages().peekable();
+        let mut ends = Ends {
+            largest: self.config.consumer.max_file_bytes.get(),
+            // Records without offsets have to be dense.
+            at_holes: self.config.has_no_offsets(),
+        };
         loop {
-            match self.fill_file(&tp, &mut messages, largest, now) {
+            match self.fill_file(&tp, &mut messages, ends, now) {
                 Ok(Filled::Whole) => self.rotate(std::slice::from_ref(&tp)),
+                Ok(Filled::Hole(at)) => {
+                    if let Some(active) = self.active_mut(&tp) {
+                        active.reached(at, now);
+                    }
+                    self.rotate(std::slice::from_ref(&tp));
+                }
                 Ok(Filled::RunEnded) => return,
                 Err(Failed::File(why)) => {
                     let error = format!("{tp}: {why}");
@@ -115,7 +137,9 @@ impl Loop<'_> {
             }
             match self.active_mut(&tp) {
                 // It could not be closed now: every record of the run has to go somewhere.
-                Some(active) if active.sink.is_some() => largest = u64::MAX,
+                Some(active) if active.is_dirty() => {
+                    ends = Ends { largest: u64::MAX, at_holes: false };
+                }
                 Some(_) => {}
                 // Looked for anew: it will be read again from where its files end.
                 None => return,
@@ -126,8 +150,8 @@ impl Loop<'_> {
     fn fill_file<'m>(
         &mut self,
         tp: &TopicPartition,
-        messages: &mut impl Iterator<Item = Message<'m>>,
-        largest: u64,
+        messages: &mut Peekable<impl Iterator<Item = Message<'m>>>,
+        ends: Ends,
         now: Instant,
     ) -> Result<Filled, Failed> {
         let Some(State::Active(active)) = self.partitions.get_mut(tp) else {
@@ -136,7 +160,12 @@ impl Loop<'_> {
         let mut bytes = 0;
         let mut last = None;
         let mut filled = Ok(Filled::RunEnded);
-        for message in messages {
+        while let Some(message) = messages.peek().copied() {
+            if ends.at_holes && message.offset() != active.expects() {
+                filled = Ok(Filled::Hole(message.offset()));
+                break;
+            }
+            messages.next();
             let headers = match encode_headers(message, &mut self.headers) {
                 Ok(headers) => headers,
                 Err(why) => {
@@ -157,7 +186,7 @@ impl Loop<'_> {
                 break;
             }
             last = Some(message);
-            if active.in_progress_bytes() >= largest {
+            if active.in_progress_bytes() >= ends.largest {
                 filled = Ok(Filled::Whole);
                 break;
             }

@@ -129,6 +129,11 @@ impl Active {
         Ok(())
     }
 
+    /// The offset of the next record, unless there is a hole.
+    pub(crate) fn expects(&self) -> Offset {
+        self.sink.as_ref().map_or(self.follower.current_start(), Sink::expects)
+    }
+
     /// The broker says that everything below `next` was delivered (end of partition).
     pub(crate) fn reached(&mut self, next: Offset, now: Instant) {
         self.progress = now;

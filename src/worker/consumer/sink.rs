@@ -89,6 +89,11 @@ impl Sink {
         self.start
     }
 
+    /// The offset behind its last record, or its start.
+    pub(crate) fn expects(&self) -> Offset {
+        self.block.next()
+    }
+
     /// Bytes so far, those in memory included.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.file.len() + self.buffered_bytes()

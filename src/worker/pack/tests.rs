@@ -134,8 +134,12 @@ fn spooled(records: &[OwnedRecord]) -> Vec<u8> {
     file.finish(next_of(records))
 }
 
+fn layout(suffix: Suffix) -> Layout {
+    Layout { level: Level::new(suffix, None).unwrap(), schema: AvroSchema::Full }
+}
+
 fn packing(suffix: Suffix, mak: MakVersion) -> Packing {
-    Packing { level: Level::new(suffix, None).unwrap(), mak }
+    Packing { layout: layout(suffix), mak }
 }
 
 fn packed(file: &[u8], suffix: Suffix, mak: MakVersion) -> Vec<u8> {
@@ -213,7 +217,7 @@ fn check_frames(index: &Index, mak: u8) {
 fn what_was_spooled_is_what_is_archived() {
     let records = odd(60_000);
     let file = spooled(&records);
-    for suffix in Suffix::ALL {
+    for suffix in Suffix::MAK {
         let container = packed(&stamped(file.clone()), suffix, MakVersion::V2);
         if suffix == Suffix::Mak {
             assert!(container.starts_with(&file), "blocks are copied as they are");
@@ -237,7 +241,7 @@ fn version_1_is_laid_down_as_the_original_did() {
         builder.push(&record.borrow(&mut buf)).unwrap();
     }
     let expected = builder.finish();
-    for suffix in Suffix::ALL {
+    for suffix in Suffix::MAK {
         let container = packed(&stamped(file.clone()), suffix, MakVersion::V1);
         if suffix == Suffix::Mak {
             assert!(container.starts_with(&expected));
@@ -260,7 +264,7 @@ fn version_1_is_laid_down_as_the_original_did() {
 #[test]
 fn a_file_without_records_is_packed_too() {
     for mak in [MakVersion::V1, MakVersion::V2] {
-        for suffix in Suffix::ALL {
+        for suffix in Suffix::MAK {
             let container = packed(&stamped(spooled(&[])), suffix, mak);
             let (found, meta, index) = opened(&container, suffix);
             assert!(found.is_empty() && meta.times.is_none());
@@ -350,6 +354,63 @@ fn a_disk_that_is_full_is_not_the_files_fault() {
     assert!(matches!(PackError::from(refused), PackError::Damaged(_)));
 }
 
+fn said(container: &Container<'_>) -> FileMeta {
+    match ObjectMeta::from_map(&container.tail().meta) {
+        Ok(ObjectMeta::File(file)) => file,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The formats that others read, at once and by way of each other.
+#[test]
+fn other_formats_hold_the_same_records() {
+    let records = odd(60_000);
+    let file = stamped(spooled(&records));
+    let others = [Suffix::Avro, Suffix::Jsonl, Suffix::JsonlGz, Suffix::JsonlZst];
+    for suffix in others {
+        let container = packed(&file, suffix, MakVersion::V1);
+        let container = Container::parse(suffix, &container).unwrap();
+        let mut tail = container.tail().clone();
+        assert_eq!(note::take_from(&mut tail.meta).map(|stamp| stamp.to_string()).unwrap(), STAMP);
+        let (before, behind) = tail.around(suffix).unwrap();
+        let published = [&before, container.body(), &behind].concat();
+        let (found, meta, index) = opened(&published, suffix);
+        assert!(found == records, "{suffix}");
+        check_meta(&meta, &records, 0, suffix);
+        assert!(index.frames().len() > 1);
+        for to in others.into_iter().chain([Suffix::MakGz]) {
+            let mut after = Vec::new();
+            repack(&container, &said(&container), layout(to), &mut after).unwrap();
+            if to == Suffix::MakGz {
+                let (found, meta, _) = opened(&after, to);
+                assert!(found == records);
+                check_meta(&meta, &records, 2, to);
+            } else {
+                assert!(after == packed(&file, to, MakVersion::V2), "{suffix} to {to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn kafka_stores_schema_is_only_for_files_without_holes() {
+    let plain = |records: &[OwnedRecord]| {
+        let layout = Layout { schema: AvroSchema::Plain, ..layout(Suffix::Avro) };
+        let mut out = Vec::new();
+        pack(&spooled(records), Packing { layout, mak: MakVersion::V2 }, &mut out).unwrap();
+        said(&Container::parse(Suffix::Avro, &out).unwrap()).plain
+    };
+    let mut records = odd(5);
+    for (n, record) in (100..).zip(&mut records) {
+        record.offset = at(n);
+    }
+    assert!(plain(&records) && plain(&[]));
+    records[4].offset = at(107);
+    assert!(!plain(&records));
+    records.drain(..1);
+    assert!(!plain(&records), "a hole at the beginning");
+}
+
 #[test]
 fn packed_anew_it_is_the_same_file() {
     let records = odd(60_000);
@@ -364,8 +425,7 @@ fn packed_anew_it_is_the_same_file() {
             let before = packed(&file, from, mak);
             let container = Container::parse(from, &before).unwrap();
             let mut after = Vec::new();
-            let level = Level::new(to, None).unwrap();
-            let len = repack(&container, level, &mut after).unwrap();
+            let len = repack(&container, &said(&container), layout(to), &mut after).unwrap();
             assert_eq!(len, after.len() as u64);
             // Packed anew or at once: the same bytes, and the stamp with them.
             assert!(after == packed(&file, to, mak), "{from} to {to}");
@@ -377,13 +437,12 @@ fn packed_anew_it_is_the_same_file() {
 
 #[test]
 fn damage_is_not_packed_anew() {
-    for suffix in Suffix::ALL {
+    for suffix in Suffix::MAK {
         let mut bytes = packed(&spooled(&odd(6)), suffix, MakVersion::V1);
         let middle = Container::parse(suffix, &bytes).unwrap().body().len() / 2;
         bytes[middle] ^= 1;
         let container = Container::parse(suffix, &bytes).unwrap();
-        let level = Level::new(Suffix::MakZst, None).unwrap();
-        let result = repack(&container, level, io::sink());
+        let result = repack(&container, &said(&container), layout(Suffix::MakZst), io::sink());
         assert!(matches!(result, Err(PackError::Damaged(_))), "{suffix}: {result:?}");
     }
 }

@@ -47,14 +47,16 @@ impl LocalObject {
         (self.claim, self.bytes)
     }
 
-    /// The object to create: the body as it lies in the file, and a tail with the chain's totals;
-    /// with the same metadata for the store.
+    /// The object to create: the body as it lies in the file, and around it what says the chain's
+    /// totals; with the same metadata for the store.
     pub(super) fn object(&self, totals: Totals) -> Result<(Vec<Bytes>, MetaMap), CodecError> {
         let meta = FileMeta { totals: Some(totals), ..self.meta.clone() };
         let map = ObjectMeta::File(meta).to_map();
         let tail = Tail { meta: map.clone(), ..self.tail.clone() };
         let body = self.bytes.slice(..self.body_len);
-        Ok((vec![body, Bytes::from(tail.to_bytes(self.suffix())?)], map))
+        let (before, behind) = tail.around(self.suffix())?;
+        let pieces = [Bytes::from(before), body, Bytes::from(behind)];
+        Ok((pieces.into_iter().filter(|piece| !piece.is_empty()).collect(), map))
     }
 
     /// Bytes in the file.

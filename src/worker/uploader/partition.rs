@@ -17,6 +17,7 @@ use crate::chain::{Slot, Stop};
 use crate::codec::{self, Container, Level};
 use crate::config::{Config, OnTopicRecreated};
 use crate::fail::step;
+use crate::format::Layout;
 use crate::logging::{self, Fault};
 use crate::meta::{CloseMeta, ObjectMeta};
 use crate::spool::age::Stamp;
@@ -31,10 +32,10 @@ use crate::status::now_ms;
 use crate::store::names::ChainId;
 use crate::store::{StoreError, ask, selftest};
 use crate::supervisor::Reporter;
-use crate::types::{OffsetRange, Suffix, TopicPartition};
+use crate::types::{AvroSchema, OffsetRange, Suffix, TopicPartition};
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
-use crate::worker::pack::{PackError, level, repack};
+use crate::worker::pack::{PackError, layout, repack};
 use crate::worker::{Exit, SPOOL, in_full};
 
 /// When to look again at what another process works on: it may die, which wakes nobody.
@@ -53,7 +54,7 @@ pub(super) struct Shared {
     pub(super) spool: Spool,
     io: ChainIo,
     configured: Suffix,
-    level: Level,
+    layout: Layout,
     publish_deadline: Duration,
     reporter: Reporter,
     pub(super) board: Board,
@@ -93,7 +94,7 @@ impl Shared {
             spool,
             io,
             configured,
-            level: level(config)?,
+            layout: layout(config)?,
             reporter,
             publish_deadline: config.archive.publish_deadline,
             board: Board::default(),
@@ -621,17 +622,18 @@ impl Turn {
             event = "packed", file:% = local.claim.name();
             "{}: packed anew as {suffix}, which the chain goes on with", local.claim.name()
         );
-        let level = if suffix == self.shared.level.suffix() {
-            self.shared.level
+        let layout = if suffix == self.shared.layout.level.suffix() {
+            self.shared.layout
         } else {
-            Level::new(suffix, None)?
+            Layout { level: Level::new(suffix, None)?, schema: AvroSchema::Full }
         };
+        let meta = local.meta.clone();
         let (claim, bytes) = local.into_parts();
         let from = claim.name().suffix;
         let mut packing = claim.begin(suffix)?;
         let out = BufWriter::new(packing.out());
         let container = Container::parse(from, &bytes)?;
-        step!("repacked.write").around(|| repack(&container, level, out))?;
+        step!("repacked.write").around(|| repack(&container, &meta, layout, out))?;
         let (Placed::Ours(_) | Placed::Theirs(_)) = packing.publish()?;
         Ok(Next::Enough)
     }

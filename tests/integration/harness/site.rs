@@ -31,7 +31,7 @@ pub(crate) struct Site {
     spool: PathBuf,
     settings: Settings,
     topics: Vec<(String, i32)>,
-    archive: PathBuf,
+    pub(crate) archive: PathBuf,
     runs: RefCell<u32>,
     environment: Vec<(String, PathBuf)>,
     /// The store as this test sees it.
@@ -212,7 +212,8 @@ impl Site {
         let dir = self.archive.join(topic).join(format!("{partition:06}"));
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<_> = names.filter(|name| name.contains(".mak")).collect();
+        let mut names: Vec<_> =
+            names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).collect();
         names.sort();
         names
     }

@@ -1,0 +1,154 @@
+//! Archives of Avro and JSON lines: what is in them, as readers that share nothing with the product
+//! find it: `tests/checker`, fastavro, the Java library (avro-tools) and Python's json.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::archive::produce_odd;
+use crate::harness::{Expected, Producer, Record, Site};
+
+/// Where `tests/servers/fetch --all` puts other tools, if it did.
+fn tool(begins: &str) -> Option<PathBuf> {
+    let cache = std::env::var_os("KAFKATOS3_SERVERS").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/servers/cache"),
+        PathBuf::from,
+    );
+    let entries = fs::read_dir(cache).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let named = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(begins))
+    };
+    let found = entries.filter(named).max();
+    if found.is_none() {
+        println!("skipped: no {begins}*, which tests/servers/fetch --all brings");
+    }
+    found
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("start a program");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The data files of all partitions, in their order.
+fn files(site: &Site, topic: &str, partitions: i32) -> Vec<PathBuf> {
+    let of = |partition: i32| {
+        let folder = site.archive.join(format!("{topic}/{partition:06}"));
+        site.objects(topic, partition).into_iter().map(move |name| folder.join(name))
+    };
+    (0..partitions).flat_map(of).collect()
+}
+
+/// Every record that a reader of Avro finds, by offset; plain Python's words for bytes.
+const BY_FASTAVRO: &str = "
+import fastavro, sys
+count = 0
+for path in sys.argv[1:]:
+    with open(path, 'rb') as file:
+        reader = fastavro.reader(file)
+        assert reader.metadata['kafkatos3.kind'] == 'data', reader.metadata
+        last = int(reader.metadata['kafkatos3.start']) - 1
+        for record in reader:
+            assert record['offset'] > last, (path, record)
+            assert record['timestamp_type'] in ('create', 'logappend'), record
+            assert all(isinstance(h['key'], bytes) for h in record['headers'])
+            last = record['offset']
+            count += 1
+        assert last < int(reader.metadata['kafkatos3.next'])
+print(count)";
+
+fn avro_is_read_by_others(files: &[PathBuf], records: usize) {
+    if let Some(fastavro) = tool("fastavro-") {
+        let mut python = Command::new("python3");
+        python.env("PYTHONPATH", fastavro).args(["-c", BY_FASTAVRO]).args(files);
+        assert_eq!(run(&mut python).trim(), records.to_string());
+    }
+    if let Some(jar) = tool("avro-tools-") {
+        let count = |file: &PathBuf| {
+            let mut java = Command::new("java");
+            java.arg("-jar").arg(&jar).args(["count"]).arg(file);
+            run(&mut java).trim().parse::<usize>().expect("a number")
+        };
+        assert_eq!(files.iter().map(count).sum::<usize>(), records);
+    }
+}
+
+#[test]
+fn avro_in_every_codec_is_read_by_others() {
+    for (compression, partitions) in [("gzip", 2), ("zstd", 1), ("none", 1)] {
+        let mut site = Site::new(&format!("avro-{compression}"));
+        site.archive_to_directory();
+        site.set("archive", "format", "avro");
+        site.set("compression", "compression", compression);
+        let topic = site.topic("t", partitions, &[("message.timestamp.type", "LogAppendTime")]);
+        let expected = produce_odd(&site, &topic, partitions, 2000);
+        site.run_to_end().expect(0);
+        site.check_with_offsets(&expected);
+        let files = files(&site, &topic, partitions);
+        assert!(files.iter().all(|file| file.extension().is_some_and(|end| end == "avro")));
+        avro_is_read_by_others(&files, expected.len());
+    }
+}
+
+/// Transactions leave holes behind each of their ends; what was aborted is a hole, too.
+fn produce_transactions(site: &Site, topic: &str) -> Expected {
+    let mut expected = Expected::default();
+    for (round, commits) in [(0, true), (1, false), (2, true)] {
+        let producer = Producer::transactional(&site.bootstrap, &format!("{topic}-{round}"));
+        producer.begin();
+        let record = |index| Record { headers: Vec::new(), ..Record::odd(round, index) };
+        producer.send(topic, 0, (0..20).map(record));
+        if commits {
+            producer.commit();
+            expected.merge(producer.expected());
+        } else {
+            producer.abort();
+        }
+    }
+    expected
+}
+
+#[test]
+fn kafka_stores_schema_ends_files_at_holes() {
+    let mut site = Site::new("avro-plain");
+    site.archive_to_directory();
+    site.set("archive", "format", "avro");
+    site.set("archive", "avro_schema", "plain");
+    let topic = site.topic("t", 1, &[]);
+    let expected = produce_transactions(&site, &topic);
+    site.run_to_end().expect(0);
+    site.check_with_offsets(&expected);
+    // Each committed transaction is a file, and the hole behind it belongs to it.
+    let starts: Vec<_> = site.objects(&topic, 0);
+    assert_eq!(starts, ["00000000000000000000.avro", "00000000000000000042.avro"]);
+}
+
+#[test]
+fn json_lines_in_every_packing_and_a_seal_between_formats() {
+    let mut site = Site::new("jsonl");
+    let topic = site.topic("t", 1, &[]);
+    let mut expected = Expected::default();
+    let steps = [
+        ("jsonl", "none"),
+        ("jsonl", "gzip"),
+        ("avro", "gzip"),
+        ("jsonl", "zstd"),
+        ("mak", "gzip"),
+    ];
+    for (seed, (format, compression)) in (0..).zip(steps) {
+        site.set("archive", "format", format);
+        site.set("compression", "compression", compression);
+        let producer = Producer::new(&site.bootstrap);
+        producer.send(&topic, 0, (0..500).map(|index| Record::odd(seed, index)));
+        expected.merge(producer.expected());
+        site.run_to_end().expect(0);
+    }
+    let sum = site.check_with_offsets(&expected);
+    assert!(sum.contains(" 2500 records, 0 gaps, 4 seals"), "{sum}");
+    let plain = site.archive.join(format!("{topic}/000000/00000000000000000000.jsonl"));
+    let count =
+        "import json,sys\nprint(sum(1 for l in open(sys.argv[1]) if json.loads(l)['offset'] >= 0))";
+    assert_eq!(run(Command::new("python3").args(["-c", count]).arg(plain)).trim(), "500");
+}
