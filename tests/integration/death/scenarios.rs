@@ -177,7 +177,7 @@ fn files_in_progress(case: &mut Case) {
     let is_second = |path: &Path| path.to_string_lossy().contains(&name);
     let second = files.into_iter().find(|path| is_second(path)).expect("the file");
     fs::write(second, "").expect("empty the file");
-    fs::write(case.site.spool().join("rotated/.x.0000000000000000"), "x").expect("write a file");
+    fs::write(case.site.spool().join("rotated/.~x.0000000000000000"), "x").expect("write a file");
     case.begin();
     case.to_end();
     case.check(&expected);
