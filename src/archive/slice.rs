@@ -136,7 +136,10 @@ impl Slice {
         let from = all.len().saturating_sub(left);
         let until = self.end.map_or(all.len(), |end| all.partition_point(|f| f.info.first < end));
         let until = self.until(all, from, until);
-        let wanted = |at: &usize| all.get(*at).is_some_and(|frame| self.may_hold(frame));
+        // The record that begins the slice may not be wanted itself; those behind it may be.
+        let begins = |at: &usize| *at == from && matches!(seek, Some(Seek::Time(_)));
+        let wanted =
+            |at: &usize| begins(at) || all.get(*at).is_some_and(|frame| self.may_hold(frame));
         (from..until).filter(wanted).collect()
     }
 
@@ -219,7 +222,7 @@ impl Rule {
 
     /// `dated`: whether records of this file have times at all.
     #[inline]
-    pub(super) fn judge(&self, record: &Record<'_>, dated: bool) -> Verdict {
+    pub(super) fn judge(&mut self, record: &Record<'_>, dated: bool) -> Verdict {
         if self.slice.end.is_some_and(|end| record.offset >= end) {
             return Verdict::Stop;
         }
@@ -232,6 +235,8 @@ impl Rule {
         if !sought {
             return Verdict::Skip;
         }
+        // Here the slice begins, even if times leave this record itself out.
+        self.seek = None;
         if self.slice.stop_time.is_some_and(|stop| made.is_some_and(|made| made >= stop)) {
             return Verdict::Stop;
         }
@@ -243,7 +248,6 @@ impl Rule {
     /// A record was taken.
     #[inline]
     pub(super) fn took(&mut self) {
-        self.seek = None;
         self.left = self.left.map(|left| left.saturating_sub(1));
     }
 
@@ -326,7 +330,7 @@ mod tests {
 
     #[test]
     fn without_times_a_file_is_taken_as_a_whole() {
-        let rule = Rule::new(Slice::default().made_from(20));
+        let mut rule = Rule::new(Slice::default().made_from(20));
         assert_eq!(rule.judge(&record(1, None), false), Verdict::Take);
         assert_eq!(rule.judge(&record(1, None), true), Verdict::Skip);
     }

@@ -209,7 +209,7 @@ impl RecordStream {
             return batch.has_more();
         }
         let dated = batch.file().file().is_none_or(|file| file.mak != 1);
-        let (rule, mut stops) = (&self.rule, false);
+        let (rule, mut stops) = (&mut self.rule, false);
         let found = batch.skip_while(|record| match rule.judge(record, dated) {
             Verdict::Take => false,
             Verdict::Skip => true,

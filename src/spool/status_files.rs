@@ -29,8 +29,12 @@ impl Spool {
     /// stands; after `Ok` the new one does.
     pub fn write_status(&self, name: &str, text: &[u8]) -> Result<()> {
         let dir = self.status_dir();
-        let make = || DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir);
-        step!("status.dir").around(make).at("create", &dir)?;
+        // Not the directories above it: a spool that is gone is not to come back by this.
+        let made = step!("status.dir").around(|| DirBuilder::new().mode(DIR_MODE).create(&dir));
+        match made {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            made => made.at("create", &dir)?,
+        }
         // Beside, not within, the directory that is listed; it is swept as all temporary files are.
         let by_way_of = (Stage::Run, name);
         TempFile::write_whole(self, by_way_of, text, &dir.join(name), whole_steps!("status"))
