@@ -1,11 +1,11 @@
 //! Steps at which tests kill the process, or let the operation fail.
 //!
 //! What counts in the order of things (a rename, a sync, a create, a lock, a request to the store,
-//! a commit) is carried out as a [`Step`] that has a name: `step!("tip.rename").around(|| ...)`.
+//! a commit) is carried out as a `Step` that has a name: `step!("tip.rename").around(|| ...)`.
 //! A test walks over the sources and finds what is not (`tests/integration/death`).
 //!
 //! Without the feature `failpoints`, which no release has, a step does nothing but its operation,
-//! and the names are not in the program. With it, all names are in a registry ([`points`]), and
+//! and the names are not in the program. With it, all names are in a registry (`points`), and
 //! `KAFKATOS3_FAIL` names a directory through which a process is told what to do:
 //!
 //! | file | what |

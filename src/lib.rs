@@ -22,7 +22,7 @@
 //! |---|---|---|
 //! | [`types`], [`meta`], [`url`] | the words of the product, what is said of a file, and where an archive is | yes |
 //! | [`mak`], [`codec`] | the file format, and the seekable containers around it | yes |
-//! | [`format`] | records in files of any format: MAK, Avro, JSON lines | yes |
+//! | [`format`](mod@format) | records in files of any format: MAK, Avro, JSON lines | yes |
 //! | [`chain`] | the protocol that makes one line of files of many writers | yes |
 //! | [`config`] | the configuration, read and checked | |
 //! | [`legacy`] | what the original tool left in its working directory and its bucket | |

@@ -1,7 +1,7 @@
 //! The table in a database, by `sqlx`; what the databases spell differently is here.
 //!
 //! Every statement is one transaction or a part of one; carried out twice, a write comes to the
-//! same. Nothing waits longer than [`PATIENCE`].
+//! same. Nothing waits longer than `PATIENCE`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
