@@ -7,7 +7,7 @@ use std::fmt;
 use super::Variant;
 use crate::chain::locate::Answer;
 use crate::chain::{Seen, Slot};
-use crate::meta::{ChainRecord, FileMeta, GapReason, ObjectMeta, Totals};
+use crate::meta::{ChainRecord, FileMeta, Gap, GapReason, ObjectMeta, Totals};
 use crate::types::Offset;
 
 /// What becomes of one request.
@@ -50,77 +50,136 @@ pub(super) enum Object {
     At(Slot, ObjectMeta),
 }
 
-/// Everything that stands in one chain's folder, and what is on its way there.
+/// Everything that stands in one chain's folder.
 #[derive(Debug, Clone, Hash, Default)]
-pub(super) struct Archive {
+pub(super) struct Chain {
     pub(super) record: Option<ChainRecord>,
     pub(super) objects: BTreeMap<Slot, ObjectMeta>,
-    /// Creates that nobody waits for any more.
-    pub(super) flying: Vec<Object>,
+    /// Where it ends for good, as an operator was told.
+    pub(super) closed_at: Option<Offset>,
+}
+
+/// All chains of the topic and partition, and what is on its way there.
+#[derive(Debug, Clone, Hash, Default)]
+pub(super) struct Archive {
+    /// That of generation 1 first.
+    chains: Vec<Chain>,
+    /// Creates that nobody waits for any more, each with its generation.
+    pub(super) flying: Vec<(u32, Object)>,
     /// Something that stood here was replaced.
     pub(super) overwritten: bool,
 }
 
+fn place(generation: u32) -> usize {
+    usize::try_from(generation).unwrap_or(usize::MAX).saturating_sub(1)
+}
+
 impl Archive {
-    pub(super) fn is_free(&self, object: &Object) -> bool {
-        match object {
-            Object::Record(_) => self.record.is_none(),
-            Object::At(slot, _) => !self.objects.contains_key(slot),
+    pub(super) fn chain(&self, generation: u32) -> Option<&Chain> {
+        self.chains.get(place(generation))
+    }
+
+    pub(super) fn chain_mut(&mut self, generation: u32) -> &mut Chain {
+        let place = place(generation);
+        if self.chains.len() <= place {
+            self.chains.resize_with(place + 1, Chain::default);
         }
+        &mut self.chains[place]
+    }
+
+    pub(super) fn is_free(&self, generation: u32, object: &Object) -> bool {
+        self.chain(generation).is_none_or(|chain| chain.is_free(object))
     }
 
     /// One create-if-absent.
-    pub(super) fn create(&mut self, object: Object, fate: Fate, variant: Variant) -> Told {
-        let free = self.is_free(&object);
+    pub(super) fn create(
+        &mut self,
+        generation: u32,
+        object: Object,
+        fate: Fate,
+        variant: Variant,
+    ) -> Told {
+        let free = self.is_free(generation, &object);
         match fate {
             Fate::Answered | Fate::Unanswered if free => {
-                self.put(object);
+                self.put(generation, object);
                 Told::Created
             }
             Fate::Answered | Fate::Unanswered if variant == Variant::StoreOverwrites => {
-                self.put(object);
+                self.put(generation, object);
                 Told::Created
             }
             Fate::Answered | Fate::Unanswered | Fate::FalseConflict => Told::Exists,
             Fate::AnswerLost => {
                 if free {
-                    self.put(object);
+                    self.put(generation, object);
                 }
                 Told::Nothing
             }
             Fate::Delayed => {
-                self.flying.push(object);
+                self.flying.push((generation, object));
                 Told::Nothing
             }
         }
     }
 
-    fn put(&mut self, object: Object) {
-        match object {
-            Object::Record(record) => self.overwritten |= self.record.replace(record).is_some(),
-            Object::At(slot, meta) => {
-                self.overwritten |= self.objects.insert(slot, meta).is_some();
-            }
-        }
+    fn put(&mut self, generation: u32, object: Object) {
+        let chain = self.chain_mut(generation);
+        let overwritten = match object {
+            Object::Record(record) => chain.record.replace(record).is_some(),
+            Object::At(slot, meta) => chain.objects.insert(slot, meta).is_some(),
+        };
+        self.overwritten |= overwritten;
         // Where something stands, nothing will ever land.
-        let flying = std::mem::take(&mut self.flying);
-        self.flying = flying.into_iter().filter(|object| self.is_free(object)).collect();
+        let mut flying = std::mem::take(&mut self.flying);
+        flying.retain(|(generation, object)| self.is_free(*generation, object));
+        self.flying = flying;
     }
 
     /// A create that was given up long ago arrives.
     pub(super) fn land(&mut self, which: usize) {
-        let object = self.flying.remove(which);
-        if self.is_free(&object) {
-            self.put(object);
+        let (generation, object) = self.flying.remove(which);
+        if self.is_free(generation, &object) {
+            self.put(generation, object);
         }
     }
 
-    pub(super) fn head(&self, slot: Slot) -> Seen {
-        self.objects.get(&slot).map_or(Seen::Absent, |meta| Seen::Ours(Box::new(meta.clone())))
+    pub(super) fn head(&self, generation: u32, slot: Slot, variant: Variant) -> Seen {
+        let found = self.chain(generation).and_then(|chain| chain.objects.get(&slot));
+        found.map_or(Seen::Absent, |meta| Seen::Ours(Box::new(variant.seen(meta.clone()))))
     }
 
-    pub(super) fn list(&self) -> Answer {
-        Answer::Listed(self.objects.keys().copied().collect())
+    pub(super) fn list(&self, generation: u32) -> Answer {
+        let slots = self.chain(generation).map(|chain| chain.objects.keys().copied().collect());
+        Answer::Listed(slots.unwrap_or_default())
+    }
+
+    /// Where the last chain goes on; `None` if its next one was not begun yet.
+    pub(super) fn tip(&self) -> Option<Offset> {
+        self.chains.last().map_or(Some(Offset::ZERO), Chain::open_tip)
+    }
+
+    /// Generation of the last chain.
+    pub(super) fn last(&self) -> u32 {
+        u32::try_from(self.chains.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// The first offset that is in no file of the chain; the truth, which no process sees at once.
+    pub(super) fn tip_of(&self, generation: u32) -> Offset {
+        self.chain(generation).map_or(Offset::ZERO, Chain::tip)
+    }
+
+    pub(super) fn all(&self, holds: impl Fn(&Chain) -> bool) -> bool {
+        self.chains.iter().all(holds)
+    }
+}
+
+impl Chain {
+    fn is_free(&self, object: &Object) -> bool {
+        match object {
+            Object::Record(_) => self.record.is_none(),
+            Object::At(slot, _) => !self.objects.contains_key(slot),
+        }
     }
 
     /// Files in the order of their starts.
@@ -131,8 +190,12 @@ impl Archive {
         })
     }
 
-    /// The first offset that is in no file; the truth, which no process sees at once.
-    pub(super) fn tip(&self) -> Offset {
+    fn open_tip(&self) -> Option<Offset> {
+        let closed = self.objects.values().any(|meta| matches!(meta, ObjectMeta::Close(_)));
+        (!closed).then(|| self.tip())
+    }
+
+    fn tip(&self) -> Offset {
         let last = self.files().map(|file| file.range.next()).max();
         let first = self.record.as_ref().map(|record| record.first);
         last.or(first).unwrap_or(Offset::ZERO)
@@ -169,15 +232,26 @@ impl Archive {
         self.files().all(|file| {
             let covered = bits(file.range.start(), file.range.next());
             let gap = file.gap.map_or(0, |gap| bits(gap.from, gap.to));
-            let honest = file.gap.is_none_or(|gap| {
-                let first = file.range.start() == file.first;
-                gap.from == file.range.start()
-                    && gap.to <= log_start
-                    && (gap.reason == GapReason::Genesis) == first
-            });
+            let honest = file.gap.is_none_or(|gap| is_honest(file, gap, log_start));
             honest && records & covered & !file.bytes & !gap == 0
         })
     }
+
+    /// Whether nothing came behind its end.
+    pub(super) fn is_closed_for_good(&self) -> bool {
+        self.closed_at.is_none_or(|at| self.files().all(|file| file.range.next() <= at))
+    }
+}
+
+/// Whether a gap says what is true, of a log that begins at `log_start`.
+fn is_honest(file: &FileMeta, gap: Gap, log_start: Offset) -> bool {
+    let first = file.range.start() == file.first;
+    let reason = match gap.reason {
+        GapReason::Genesis => first && gap.to <= log_start,
+        GapReason::Retention => !first && gap.to <= log_start,
+        GapReason::Skipped => gap.to == file.range.next(),
+    };
+    reason && gap.from == file.range.start()
 }
 
 /// One bit for each offset of `[from, to)`.
@@ -186,6 +260,19 @@ pub(super) fn bits(from: Offset, to: Offset) -> u64 {
 }
 
 impl fmt::Display for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, chain) in self.chains.iter().enumerate() {
+            let before = if number == 0 { "" } else { " | next chain: " };
+            write!(f, "{before}{chain}")?;
+        }
+        if !self.flying.is_empty() {
+            write!(f, "; on their way: {}", self.flying.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.record {
             Some(record) => write!(f, "chain.json (first {}, {})", record.first, record.suffix)?,
@@ -196,11 +283,10 @@ impl fmt::Display for Archive {
             match meta {
                 ObjectMeta::File(file) => Told::file(f, file)?,
                 ObjectMeta::Seal(seal) => write!(f, "seal -> {}", seal.continues)?,
-                ObjectMeta::Close(_) => f.write_str("closed")?,
+                ObjectMeta::Close(close) => {
+                    write!(f, "closed, goes on at {}{}", close.next.first, close.next.suffix)?;
+                }
             }
-        }
-        if !self.flying.is_empty() {
-            write!(f, "; on their way: {}", self.flying.len())?;
         }
         Ok(())
     }

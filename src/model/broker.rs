@@ -22,8 +22,8 @@ pub(super) struct Group {
     /// are refused.
     pub(super) joined: bool,
     pub(super) committed: Option<Committed>,
-    /// The highest offset that a member ever committed.
-    pub(super) highest: Offset,
+    /// The highest that a member ever committed, and in which chain.
+    pub(super) highest: (u32, Offset),
     /// A member committed less than another one before.
     pub(super) went_down: bool,
     /// A member committed what no file covers.
@@ -36,7 +36,7 @@ impl Group {
             owner,
             joined: false,
             committed: None,
-            highest: Offset::ZERO,
+            highest: (0, Offset::ZERO),
             went_down: false,
             past_tip: false,
         }
@@ -47,9 +47,10 @@ impl Group {
         let text = CommitNote::new(position, TopicId::UNKNOWN).to_text();
         let noted = CommitNote::parse(text.as_bytes()).map(|note| note.position);
         self.committed = Some(Committed { offset, noted });
-        self.went_down |= offset < self.highest;
+        let at = (position.generation, offset);
+        self.went_down |= at < self.highest;
         self.past_tip |= offset > tip;
-        self.highest = self.highest.max(offset);
+        self.highest = self.highest.max(at);
     }
 }
 

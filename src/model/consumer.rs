@@ -1,5 +1,5 @@
 //! The consumer's shell as the model has it: what `crate::worker::consumer` does between the
-//! decisions of [`Locator`], [`Follower`] and `crate::spool::recovery`.
+//! decisions of [`Search`], [`Follower`] and `crate::spool::recovery`.
 
 use super::archive::{Archive, Fate, Object, Told};
 use super::broker::{Broker, Group};
@@ -7,8 +7,9 @@ use super::shared::Shared;
 use super::spool::{InProgress, Spool, told};
 use super::{Say, Setting, Variant};
 use crate::chain::follow::{Follower, Reaction};
-use crate::chain::locate::{Answer, Ask, Genesis, Hints, Locator, Outcome, Step};
-use crate::chain::{Position, Slot};
+use crate::chain::locate::{Answer, Ask, Genesis, Hints, Outcome};
+use crate::chain::succession::{Next, Question, Search};
+use crate::chain::{Position, Seen, Slot};
 use crate::meta::{FileMeta, Gap};
 use crate::types::{Offset, OffsetRange, Suffix, WriterToken};
 
@@ -38,7 +39,7 @@ pub(super) enum Consumer {
     Idle,
     /// It will look where to read from.
     Wanting,
-    Finding(View, Box<Locator>),
+    Finding(View, Box<Search>),
     Found(View, Position),
     Active(Box<Active>),
     /// It needs the operator, and why.
@@ -82,7 +83,9 @@ impl Active {
     fn open(&mut self) -> &mut InProgress {
         let (start, first) = (self.follower.current_start(), self.follower.position().first);
         let gap = self.sink.is_none().then(|| self.gap.take()).flatten();
-        self.sink.get_or_insert(InProgress { start, first, gap, records: 0, next: start })
+        let generation = self.follower.position().generation;
+        let new = InProgress { generation, start, first, gap, records: 0, next: start };
+        self.sink.get_or_insert(new)
     }
 
     fn rotate(&mut self, around: &mut Around<'_>) {
@@ -92,7 +95,7 @@ impl Active {
         self.sink = None;
         let meta = FileMeta {
             identity: around.setting.identity.clone(),
-            generation: 1,
+            generation: file.generation,
             first: file.first,
             mak: 2,
             plain: false,
@@ -116,7 +119,7 @@ impl Active {
         !self.follower.settled()
             && (self.wish(spool).is_some()
                 || spool.tip.is_some_and(|tip| {
-                    tip != *self.follower.position() && tip.tip >= self.follower.position().tip
+                    tip != *self.follower.position() && !self.follower.position().is_ahead_of(&tip)
                 }))
     }
 
@@ -167,11 +170,11 @@ impl Consumer {
     }
 
     /// What it asks of the store, if it does.
-    pub(super) fn asks(&self) -> Option<Ask> {
+    pub(super) fn asks(&self) -> Option<Question> {
         match self {
-            Self::Finding(_, locator) => match locator.start() {
-                Step::Ask(ask) => Some(ask),
-                Step::Done(_) => None,
+            Self::Finding(_, search) => match search.start() {
+                Next::Ask(question) => Some(question),
+                Next::Done { .. } => None,
             },
             _ => None,
         }
@@ -198,8 +201,8 @@ impl Consumer {
                 was.let_go(around.spool, Self::Idle);
             }
             (Act::LookUp, _) => *self = Self::look_up(around),
-            (Act::Ask(fate), Self::Finding(view, locator)) => {
-                *self = Self::ask(view, locator, fate, around);
+            (Act::Ask(fate), Self::Finding(view, search)) => {
+                *self = Self::ask(view, search, fate, around);
             }
             (Act::Prepare, Self::Found(view, position)) => {
                 *self = Self::prepare(view, position, around);
@@ -220,7 +223,7 @@ impl Consumer {
                     Variant::CommitPastBoundary => active.follower.current_start(),
                     _ => position.tip,
                 };
-                let tip = around.archive.tip();
+                let tip = around.archive.tip_of(position.generation);
                 let group = around.setting.group_of(around.me);
                 (around.say)(format_args!("commits {offset}"));
                 around.broker.change(|broker| broker.groups[group].commit(offset, position, tip));
@@ -246,41 +249,49 @@ impl Consumer {
         };
         let hints = Hints::of(noted, around.spool.tip);
         let identity = around.setting.identity.clone();
-        let locator = Locator::new(identity, hints, Some(Genesis::new(first, around.suffix)));
+        let genesis = Some(Genesis::new(first, around.suffix));
+        let search = Search::new(identity, hints, genesis, false);
         (around.say)(format_args!(
             "looks it up: the log begins at {log_start}, noted is {:?}, its spool says {:?}",
             noted.map(|at| at.tip.get()),
             around.spool.tip.map(|at| at.tip.get()),
         ));
-        Self::Finding(view, Box::new(locator))
+        Self::Finding(view, Box::new(search))
     }
 
-    fn ask(view: View, mut locator: Box<Locator>, fate: Fate, around: &mut Around<'_>) -> Self {
-        let Step::Ask(ask) = locator.start() else { return Self::Wanting };
-        let Some(answer) = answer(ask, fate, around.variant, around.archive, around.say) else {
+    fn ask(view: View, mut search: Box<Search>, fate: Fate, around: &mut Around<'_>) -> Self {
+        let Next::Ask(question) = search.start() else { return Self::Wanting };
+        let Some(answer) = answer(question, fate, around.variant, around.archive, around.say)
+        else {
             return Self::Wanting;
         };
-        match locator.feed(answer) {
-            Step::Ask(_) => Self::Finding(view, locator),
-            Step::Done(Outcome::Found(position)) => {
+        let next = search.feed(answer);
+        let Some(outcome) = around.setting.outcome(&mut search, next) else {
+            return Self::Finding(view, search);
+        };
+        match outcome {
+            Outcome::Found(position) => {
                 (around.say)(format_args!("so the tip is {}", Named(position.slot())));
                 Self::Found(view, around.variant.found(position))
             }
-            Step::Done(Outcome::NoChain) => Self::Wanting,
-            Step::Done(Outcome::Closed(_)) => Self::Stopped("closed".to_owned()),
-            Step::Done(Outcome::Stop(stop)) => Self::Stopped(stop.to_string()),
+            Outcome::NoChain | Outcome::Closed(_) => Self::Wanting,
+            Outcome::Stop(stop) => Self::Stopped(stop.to_string()),
         }
     }
 
     /// As `crate::worker::consumer::activate` does it, under the partition's lock.
     fn prepare(view: View, found: Position, around: &mut Around<'_>) -> Self {
         let known = around.spool.tip;
-        let position = known.filter(|local| local.tip > found.tip).unwrap_or(found);
-        if known.is_none_or(|local| local.tip < position.tip) {
+        let position = known.filter(|local| local.is_ahead_of(&found)).unwrap_or(found);
+        if around.spool.holds_files_of_another(position.generation) {
+            (around.say)(format_args!("waits for files of another chain to go"));
+            return Self::Wanting;
+        }
+        if known.is_none_or(|local| position.is_ahead_of(&local)) {
             around.spool.tip = Some(position);
         }
         let of = around.setting.identity.topic_partition();
-        let takeover = around.spool.take_over(&of, position.tip);
+        let takeover = around.spool.take_over(&of, position.generation, position.tip);
         let mut active = Active {
             follower: Follower::new(position, takeover.ends),
             next: takeover.next,
@@ -344,9 +355,9 @@ impl Consumer {
     }
 }
 
-/// The store's answer to a locator; none if there is none.
+/// The store's answer to a search; none if there is none.
 pub(super) fn answer(
-    ask: Ask,
+    Question { generation, ask }: Question,
     fate: Fate,
     variant: Variant,
     archive: &mut Shared<Archive>,
@@ -358,25 +369,26 @@ pub(super) fn answer(
     }
     match ask {
         Ask::Record => {
-            let record = archive.record.clone().filter(|_| variant != Variant::UnpinnedGenesis);
-            say(format_args!("asks for chain.json: {}", there(record.is_some())));
+            let record = archive.chain(generation).and_then(|chain| chain.record.clone());
+            let record = record.filter(|_| variant != Variant::UnpinnedGenesis);
+            let which = if generation == 1 { "" } else { "the next chain's " };
+            say(format_args!("asks for {which}chain.json: {}", there(record.is_some())));
             Some(Answer::Record(record))
         }
         Ask::Head(slot) => {
-            let seen = archive.head(slot);
-            let found = archive.objects.contains_key(&slot);
-            say(format_args!("asks for {}: {}", Named(slot), there(found)));
+            let seen = archive.head(generation, slot, variant);
+            say(format_args!("asks for {}: {}", Named(slot), seen_there(&seen)));
             Some(Answer::Head(seen))
         }
         Ask::List => {
-            say(format_args!("lists the chain: {} objects", archive.objects.len()));
-            Some(archive.list())
+            say(format_args!("lists the chain"));
+            Some(archive.list(generation))
         }
         Ask::CreateRecord(_) if variant == Variant::UnpinnedGenesis => Some(Answer::Created(true)),
         Ask::CreateRecord(record) => {
             let first = record.first;
             let object = Object::Record(record);
-            let told = archive.change(|archive| archive.create(object, fate, variant));
+            let told = archive.change(|a| a.create(generation, object, fate, variant));
             say(format_args!("creates chain.json with first {first}: {told}"));
             match told {
                 Told::Created => Some(Answer::Created(true)),
@@ -385,6 +397,10 @@ pub(super) fn answer(
             }
         }
     }
+}
+
+pub(super) const fn seen_there(seen: &Seen) -> &'static str {
+    there(!matches!(seen, Seen::Absent))
 }
 
 const fn there(found: bool) -> &'static str {

@@ -1,7 +1,8 @@
 //! The model check: the protocol's own machines, put into every situation that a bounded world
 //! can get into.
 //!
-//! Nothing is copied: [`Locator`](crate::chain::locate::Locator),
+//! Nothing is copied: [`Search`](crate::chain::succession::Search),
+//! [`Locator`](crate::chain::locate::Locator), [`Closer`](crate::chain::close::Closer),
 //! [`Publisher`](crate::chain::publish::Publisher), [`Follower`](crate::chain::follow::Follower)
 //! and the plans of [`crate::spool::recovery`] are the product's. What surrounds them here plays
 //! the shells of `crate::worker`, a store that loses answers, a broker that loses records, and an
@@ -17,6 +18,7 @@
 //! |---|---|
 //! | `archive`, `broker`, `spool` | what the processes share, and how it may fail |
 //! | `consumer`, `uploader` | the shells |
+//! | `operator` | `kafkatos3 chain new` and `chain skip` |
 //! | `world` | all of it together: the next steps, faults |
 //! | `schedule` | from every state, without faults, the end is reached |
 //! | `variant` | protocols known to be bad, which have to be found out |
@@ -25,6 +27,7 @@
 mod archive;
 mod broker;
 mod consumer;
+mod operator;
 mod schedule;
 mod shared;
 mod spool;
@@ -37,8 +40,11 @@ use std::fmt;
 
 use stateright::{Model, Property};
 
+use crate::chain::locate::{Answer, Outcome};
+use crate::chain::succession::{Next, Search};
 use crate::meta::Identity;
 use crate::types::{Offset, Suffix};
+use archive::Chain;
 use schedule::Schedule;
 use variant::Variant;
 use world::{Fault, Step, World};
@@ -76,6 +82,22 @@ impl Setting {
         self.writers.get(writer).map_or(0, |setting| setting.group)
     }
 
+    /// How a search ended, if it did. Where no operator begins another chain, the question for the
+    /// next one has but one answer, at any time: it is no step of its own.
+    fn outcome(&self, search: &mut Search, mut next: Next) -> Option<Outcome> {
+        loop {
+            match next {
+                Next::Done { outcome, .. } => return Some(outcome),
+                Next::Ask(question)
+                    if question.generation > 1 && !self.kinds.contains(&Fault::NewChain) =>
+                {
+                    next = search.feed(Answer::Record(None));
+                }
+                Next::Ask(_) => return None,
+            }
+        }
+    }
+
     fn genesis_of(&self, writer: usize) -> Offset {
         let first = self.writers.get(writer).map_or(0, |setting| setting.first);
         Offset::new(first).unwrap_or(Offset::ZERO)
@@ -97,14 +119,19 @@ const COMPLETE: &str = "no hole without a recorded gap";
 const NO_OVERWRITE: &str = "nothing is overwritten";
 const COMMIT_DURABLE: &str = "no commit is past the tip";
 const COMMIT_RISES: &str = "commits never go down";
+const CLOSED: &str = "nothing comes behind a chain's end";
 const NO_STOP: &str = "no partition stops";
 const REACHES_END: &str = "without further faults the end is reached";
 
 /// What has to hold in every state.
-const PROPERTIES: [Condition; 8] = [
-    (DISJOINT, |_, world| world.archive.is_disjoint()),
-    (ONE_LINE, |_, world| world.archive.is_one_line()),
-    (COMPLETE, |_, world| world.archive.is_complete(world.broker.records, world.broker.log_start)),
+const PROPERTIES: [Condition; 9] = [
+    (DISJOINT, |_, world| world.archive.all(Chain::is_disjoint)),
+    (ONE_LINE, |_, world| world.archive.all(Chain::is_one_line)),
+    (COMPLETE, |_, world| {
+        let broker = &world.broker;
+        world.archive.all(|chain| chain.is_complete(broker.records, broker.log_start))
+    }),
+    (CLOSED, |_, world| world.archive.all(Chain::is_closed_for_good)),
     (NO_OVERWRITE, |_, world| !world.archive.overwritten),
     (COMMIT_DURABLE, |_, world| world.broker.groups.iter().all(|group| !group.past_tip)),
     (COMMIT_RISES, |_, world| world.broker.groups.iter().all(|group| !group.went_down)),

@@ -51,13 +51,21 @@ impl Schedule {
     }
 }
 
-/// The chain covers the whole log, and the group knows.
+/// The chain covers the whole log, and the group knows. Who reads no more hears of a next chain only
+/// when there is something to publish again: then what counts is the chain that it knows.
 fn is_end(world: &World, setting: &Setting) -> bool {
-    let tip = world.archive.tip();
     let owner = world.broker.groups.first().map_or(0, |group| group.owner);
     let group = world.broker.groups.get(setting.group_of(owner));
-    let committed = group.and_then(|group| group.committed).filter(|c| c.noted.is_some());
-    tip == world.broker.log_end && committed.is_some_and(|committed| committed.offset == tip)
+    let Some(committed) = group.and_then(|group| group.committed) else { return false };
+    let Some(noted) = committed.noted else { return false };
+    let end = world.broker.log_end;
+    let reads = match world.writers.get(owner).map(|writer| &writer.consumer) {
+        Some(Consumer::Active(active)) => Some(active.follower.position().generation),
+        _ => None,
+    };
+    let all = world.archive.tip() == Some(end);
+    let known = reads == Some(noted.generation) && world.archive.tip_of(noted.generation) == end;
+    committed.offset == end && (all || known)
 }
 
 /// What the owner of the partition does next: first what it is at, then what it has heard, then
@@ -65,7 +73,11 @@ fn is_end(world: &World, setting: &Setting) -> bool {
 pub(super) fn next(world: &World, setting: &Setting) -> Option<Step> {
     let owner = world.broker.groups.first()?.owner;
     let writer = world.writers.get(owner)?;
-    let busy = writer.uploader.turn.is_some() && !matches!(writer.consumer, Consumer::Finding(..));
+    let finding = matches!(writer.consumer, Consumer::Finding(..));
+    // What was written for a chain that is over has to go before the consumer can go on.
+    let last = world.archive.last();
+    let left_over = writer.spool.complete.iter().any(|file| file.generation < last);
+    let busy = !finding && (writer.uploader.turn.is_some() || left_over);
     let steps = world.good_steps(setting, owner);
     let mut steps = steps.into_iter();
     let upload = steps.clone().find(|step| matches!(step, Step::Uploader(..)));

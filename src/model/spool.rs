@@ -13,6 +13,8 @@ use crate::types::{Offset, TopicPartition, WriterToken};
 /// A file that is being written.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct InProgress {
+    /// For which of the topic's chains.
+    pub(super) generation: u32,
     pub(super) start: Offset,
     /// Where the chain begins, as its header says.
     pub(super) first: Offset,
@@ -62,6 +64,11 @@ impl Spool {
         }
     }
 
+    /// Whether complete files belong to another of the topic's chains.
+    pub(super) fn holds_files_of_another(&self, generation: u32) -> bool {
+        self.complete.iter().any(|file| file.generation != generation)
+    }
+
     /// How far the complete files reach from `tip`.
     pub(super) fn reached(&self, of: &TopicPartition, tip: Offset) -> Offset {
         let names = names(of, &self.complete);
@@ -69,7 +76,12 @@ impl Spool {
     }
 
     /// What `crate::spool::takeover` does with the plans of [`recovery`].
-    pub(super) fn take_over(&mut self, of: &TopicPartition, tip: Offset) -> Takeover {
+    pub(super) fn take_over(
+        &mut self,
+        of: &TopicPartition,
+        generation: u32,
+        tip: Offset,
+    ) -> Takeover {
         let names = names(of, &self.complete);
         let joined = recovery::join(tip, &names);
         let mut ends: Vec<_> = joined.joining.iter().map(|name| name.range.next()).collect();
@@ -77,7 +89,7 @@ impl Spool {
         let keeps = |file: &FileMeta| joined.joining.contains(&&name(of, file));
         self.complete.retain(keeps);
         let parked = std::mem::take(&mut self.parked);
-        let observed: Vec<_> = parked.iter().map(|file| observe(of, file)).collect();
+        let observed: Vec<_> = parked.iter().map(|file| observe(of, generation, file)).collect();
         let mut going_on = None;
         for (file, repair) in parked.into_iter().zip(recovery::plan(next, &observed)) {
             if let Repair::Continue { next: end, .. } = repair {
@@ -100,11 +112,12 @@ fn names(of: &TopicPartition, files: &[FileMeta]) -> Vec<FileName> {
     files.iter().map(|file| name(of, file)).collect()
 }
 
-fn observe(of: &TopicPartition, file: &InProgress) -> Observed {
+fn observe(of: &TopicPartition, generation: u32, file: &InProgress) -> Observed {
     let (start, token) = (file.start, WriterToken(0));
+    let stream = Stream { start, token, valid_len: 0, next: file.next, finished: false };
     Observed {
         name: InProgressName { partition: SpoolPartition::of(of), start, token },
-        stream: Some(Stream { start, token, valid_len: 0, next: file.next, finished: false }),
+        stream: (file.generation == generation).then_some(stream),
     }
 }
 

@@ -146,10 +146,35 @@ fn two_writers_at_once_make_one_chain() {
     holds("two groups", &two_groups());
 }
 
+/// An operator ends the chain, or gives up records, while others write and die.
+const ENDED: &[Fault] = &[
+    Fault::NewChain,
+    Fault::Skip,
+    Fault::AnswerLost,
+    Fault::Delayed,
+    Fault::Kill,
+    Fault::SpoolLost,
+    Fault::Rebalance,
+];
+
+#[test]
+fn a_chain_that_an_operator_ends_is_ended_for_good() {
+    let (end, faults) = (larger("OFFSETS", 2), faults(2));
+    holds("ended, one writer", &setting(end, faults, ENDED, &[GZ]));
+    holds("ended, one group", &setting(end, 1, ENDED, &[GZ, ZST]));
+}
+
+fn ended_by_two_groups() -> Setting {
+    let kinds = &[Fault::NewChain, Fault::Skip];
+    setting(2, 1, kinds, &[GZ, WriterSetting { group: 1, ..GZ }])
+}
+
 #[test]
 fn protocols_known_to_be_bad_are_found_out() {
-    for (variant, property) in Variant::BAD {
-        let Seen { states, seconds, failed, .. } = explore(&two_groups(), variant, Some(property));
+    let chains = Variant::BAD.map(|bad| (bad, two_groups()));
+    let ends = Variant::BAD_ENDS.map(|bad| (bad, ended_by_two_groups()));
+    for ((variant, property), setting) in chains.into_iter().chain(ends) {
+        let Seen { states, seconds, failed, .. } = explore(&setting, variant, Some(property));
         let (_, path) = failed.unwrap_or_else(|| panic!("{variant:?} passes for good"));
         eprintln!(
             "{variant:?} is found out after {states} states, {seconds:.1} s: not \"{property}\""

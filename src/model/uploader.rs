@@ -1,21 +1,22 @@
 //! The uploader's shell as the model has it: what `crate::worker::uploader` does between the
-//! decisions of [`Locator`] and [`Publisher`].
+//! decisions of [`Search`] and [`Publisher`].
 
 use super::archive::{Archive, Fate, Object};
-use super::consumer::{Named, answer};
+use super::consumer::{Named, answer, seen_there};
 use super::shared::Shared;
 use super::spool::{Spool, told};
 use super::{Say, Setting, Variant};
 use crate::chain::Slot;
-use crate::chain::locate::{Ask, Genesis, Hints, Locator, Outcome, Step};
+use crate::chain::locate::{Ask, Genesis, Hints, Outcome};
 use crate::chain::publish::{Action, LocalFile, Publisher};
+use crate::chain::succession::{Next, Question, Search};
 use crate::meta::{FileMeta, ObjectMeta, SealMeta, Totals};
 use crate::types::{OffsetRange, Suffix};
 
 /// What a turn waits for.
 #[derive(Debug, Clone, Hash)]
 pub(super) enum Doing {
-    Locating(Box<Locator>),
+    Locating(Box<Search>),
     Put(Slot, Totals),
     Seal(Slot, Box<SealMeta>),
     Head(Slot),
@@ -86,17 +87,25 @@ impl Uploader {
     }
 
     /// The object that its next question is to create; `None` for a question without effect.
-    pub(super) fn creates(&self) -> Option<Object> {
+    pub(super) fn creates(&self) -> Option<(u32, Object)> {
         let turn = self.turn.as_ref()?;
-        match &turn.doing {
-            Doing::Locating(locator) => match locator.start() {
-                Step::Ask(Ask::CreateRecord(record)) => Some(Object::Record(record)),
-                _ => None,
+        let object = match &turn.doing {
+            Doing::Locating(search) => match search.start() {
+                Next::Ask(Question { generation, ask: Ask::CreateRecord(record) }) => {
+                    return Some((generation, Object::Record(record)));
+                }
+                _ => return None,
             },
-            Doing::Put(slot, _) => Some(Object::At(*slot, ObjectMeta::File(turn.file.clone()))),
-            Doing::Seal(slot, seal) => Some(Object::At(*slot, ObjectMeta::Seal((**seal).clone()))),
-            Doing::Head(_) | Doing::Parting { .. } => None,
-        }
+            Doing::Put(slot, _) => Object::At(*slot, ObjectMeta::File(turn.file.clone())),
+            Doing::Seal(slot, seal) => Object::At(*slot, ObjectMeta::Seal((**seal).clone())),
+            Doing::Head(_) | Doing::Parting { .. } => return None,
+        };
+        Some((self.generation(), object))
+    }
+
+    /// Of the chain that is published to.
+    fn generation(&self) -> u32 {
+        self.publisher.as_ref().map_or(1, |publisher| publisher.position().generation)
     }
 
     pub(super) fn go(&mut self, step: Move, around: &mut Around<'_>) {
@@ -140,13 +149,14 @@ impl Uploader {
         let Some(file) = there.cloned() else { return self.end_turn(around) };
         let doing = Doing::Parting { join: true };
         let turn = Turn { file, rest, located, drop_rest, doing };
-        if self.stale || self.publisher.is_none() {
+        self.stale |= self.publisher.is_none() || self.generation() < turn.file.generation;
+        if self.stale {
             let file = &turn.file;
             let hints = Hints { seen: around.spool.tip, committed: around.spool.tip };
-            let begins = file.range.start() == file.first;
+            let begins = file.range.start() == file.first && file.generation == 1;
             let genesis = begins.then(|| Genesis::new(file.first, around.suffix));
-            let locator = Locator::new(file.identity.clone(), hints, genesis);
-            let doing = Doing::Locating(Box::new(locator));
+            let search = Search::new(file.identity.clone(), hints, genesis, false);
+            let doing = Doing::Locating(Box::new(search));
             self.turn = Some(Box::new(Turn { doing, ..turn }));
         } else {
             self.offer(turn, around);
@@ -154,14 +164,14 @@ impl Uploader {
     }
 
     fn ask(&mut self, turn: Turn, fate: Fate, around: &mut Around<'_>) {
-        let variant = around.variant;
+        let (variant, generation) = (around.variant, self.generation());
         match turn.doing.clone() {
-            Doing::Locating(locator) => self.locate(turn, locator, fate, around),
+            Doing::Locating(search) => self.locate(turn, search, fate, around),
             Doing::Put(slot, totals) => {
                 let slot = variant.name(slot, &turn.file);
                 let meta = FileMeta { totals: Some(totals), ..turn.file.clone() };
                 let object = Object::At(slot, ObjectMeta::File(meta));
-                let answer = around.archive.change(|a| a.create(object, fate, variant));
+                let answer = around.archive.change(|a| a.create(generation, object, fate, variant));
                 (around.say)(format_args!(
                     "creates {} as {}: {answer}",
                     told(&turn.file),
@@ -176,7 +186,7 @@ impl Uploader {
             Doing::Seal(slot, seal) => {
                 let to = seal.continues;
                 let object = Object::At(slot, ObjectMeta::Seal(*seal));
-                let answer = around.archive.change(|a| a.create(object, fate, variant));
+                let answer = around.archive.change(|a| a.create(generation, object, fate, variant));
                 (around.say)(format_args!("creates seal {} -> {to}: {answer}", Named(slot)));
                 self.created(turn, variant.believes(answer), around);
             }
@@ -185,9 +195,8 @@ impl Uploader {
                 self.end_turn(around);
             }
             Doing::Head(slot) => {
-                let seen = around.archive.head(slot);
-                let told = around.archive.objects.get(&slot).map_or("absent", |_| "it is there");
-                (around.say)(format_args!("asks for {}: {told}", Named(slot)));
+                let seen = around.archive.head(generation, slot, variant);
+                (around.say)(format_args!("asks for {}: {}", Named(slot), seen_there(&seen)));
                 let Some(publisher) = &mut self.publisher else { return };
                 let action = publisher.seen(seen);
                 self.resolve(turn, action, around);
@@ -202,37 +211,35 @@ impl Uploader {
         self.resolve(turn, action, around);
     }
 
-    fn locate(
-        &mut self,
-        turn: Turn,
-        mut locator: Box<Locator>,
-        fate: Fate,
-        around: &mut Around<'_>,
-    ) {
-        let Step::Ask(ask) = locator.start() else { return };
-        let Some(answer) = answer(ask, fate, around.variant, around.archive, around.say) else {
+    fn locate(&mut self, turn: Turn, mut search: Box<Search>, fate: Fate, around: &mut Around<'_>) {
+        let Next::Ask(question) = search.start() else { return };
+        let Some(answer) = answer(question, fate, around.variant, around.archive, around.say)
+        else {
             return self.end_turn(around);
         };
-        match locator.feed(answer) {
-            Step::Ask(_) => {
-                self.turn = Some(Box::new(Turn { doing: Doing::Locating(locator), ..turn }));
-            }
-            Step::Done(Outcome::Found(position)) => {
+        let next = search.feed(answer);
+        let Some(outcome) = around.setting.outcome(&mut search, next) else {
+            self.turn = Some(Box::new(Turn { doing: Doing::Locating(search), ..turn }));
+            return;
+        };
+        match outcome {
+            Outcome::Found(position) => {
                 (around.say)(format_args!("so the tip is {}", Named(position.slot())));
                 let position = around.variant.found(position);
                 self.stale = false;
                 match &mut self.publisher {
-                    Some(publisher) => publisher.relocated(position),
-                    none => {
+                    Some(publisher) if publisher.position().generation == position.generation => {
+                        publisher.relocated(position);
+                    }
+                    other => {
                         let identity = turn.file.identity.clone();
-                        *none = Some(Publisher::new(identity, position, around.suffix));
+                        *other = Some(Publisher::new(identity, position, around.suffix));
                     }
                 }
                 self.offer(Turn { located: true, ..turn }, around);
             }
-            Step::Done(Outcome::NoChain) => self.end_turn(around),
-            Step::Done(Outcome::Closed(_)) => self.stopped = Some("closed".to_owned()),
-            Step::Done(Outcome::Stop(stop)) => self.stopped = Some(stop.to_string()),
+            Outcome::NoChain | Outcome::Closed(_) => self.end_turn(around),
+            Outcome::Stop(stop) => self.stopped = Some(stop.to_string()),
         }
     }
 
@@ -268,9 +275,16 @@ impl Uploader {
                 return self.end_turn(around);
             }
             Action::Retry => return self.end_turn(around),
-            Action::Closed(_) | Action::Orphaned => {
-                self.stopped = Some("the chain is closed".to_owned());
-                return;
+            Action::Closed(_) => {
+                (around.say)(format_args!("meets a closing seal"));
+                self.stale = true;
+                return self.end_turn(around);
+            }
+            Action::Orphaned => {
+                (around.say)(format_args!("puts {} into quarantine", told(&turn.file)));
+                around.spool.remove(&turn.file);
+                self.tell(around.spool);
+                return self.next_file(turn.rest, turn.located, turn.drop_rest, around);
             }
             Action::Stop(stop) => {
                 self.stopped = Some(stop.to_string());

@@ -2,9 +2,9 @@
 //! machines' decisions; the checker has to find out every one of them.
 
 use super::archive::Told;
-use super::{COMMIT_DURABLE, DISJOINT, NO_OVERWRITE, ONE_LINE, REACHES_END};
+use super::{CLOSED, COMMIT_DURABLE, DISJOINT, NO_OVERWRITE, ONE_LINE, REACHES_END};
 use crate::chain::{Position, Slot};
-use crate::meta::FileMeta;
+use crate::meta::{CloseMeta, FileMeta, ObjectMeta, SealMeta};
 use crate::types::Offset;
 
 /// Which protocol is checked.
@@ -26,6 +26,10 @@ pub(super) enum Variant {
     CommitPastBoundary,
     /// A store that knows no conditional create.
     StoreOverwrites,
+    /// A chain is closed by the next one's identity record alone.
+    ClosingWithoutSeal,
+    /// A closing seal is taken for a seal: who meets it goes on behind it in the same chain.
+    UnseenClosingSeal,
 }
 
 impl Variant {
@@ -40,6 +44,10 @@ impl Variant {
         (Self::StoreOverwrites, NO_OVERWRITE),
     ];
 
+    /// Those of the chain's end.
+    pub(super) const BAD_ENDS: [(Self, &str); 2] =
+        [(Self::ClosingWithoutSeal, CLOSED), (Self::UnseenClosingSeal, CLOSED)];
+
     /// Under which name a file goes up that the machine wants at `slot`.
     pub(super) fn name(self, slot: Slot, file: &FileMeta) -> Slot {
         let first = Offset::new(u64::from(file.bytes.trailing_zeros()));
@@ -52,6 +60,19 @@ impl Variant {
     /// Whether a create that was answered so counts as done.
     pub(super) fn believes(self, told: Told) -> bool {
         told == Told::Created || (told == Told::Exists && self == Self::TrustedConflict)
+    }
+
+    /// What somebody makes of an object.
+    pub(super) fn seen(self, meta: ObjectMeta) -> ObjectMeta {
+        match meta {
+            ObjectMeta::Close(close) if self == Self::UnseenClosingSeal => {
+                let CloseMeta { identity, first, suffix, at, next, writer, totals, .. } = close;
+                let continues = next.suffix;
+                let seal = SealMeta { identity, first, suffix, at, continues, writer, totals };
+                ObjectMeta::Seal(seal)
+            }
+            other => other,
+        }
     }
 
     /// The position that is taken for true.

@@ -5,6 +5,7 @@ use std::fmt;
 use super::archive::{Archive, Fate, Object, bits};
 use super::broker::{Broker, Group};
 use super::consumer::{self, Act, Consumer};
+use super::operator;
 use super::shared::{Shared, hash};
 use super::spool::Spool;
 use super::uploader::{self, Move, Uploader};
@@ -67,6 +68,10 @@ pub(super) enum Fault {
     GroupOffset,
     /// Somebody removes `chain.json` of a chain that has files.
     RecordLost,
+    /// `kafkatos3 chain new`.
+    NewChain,
+    /// `kafkatos3 chain skip`.
+    Skip,
 }
 
 /// What an operator may do to a group's offset.
@@ -104,6 +109,13 @@ pub(super) enum Step {
     LogStart(Offset),
     GroupOffset(usize, Reset),
     LoseRecord,
+    /// The chain is closed; whether the one behind it is begun at once, too.
+    NewChain {
+        first: Offset,
+        begins: bool,
+    },
+    /// Everything from the tip up to here is given up.
+    Skip(Offset),
     /// A create that was given up lands.
     Land(usize),
 }
@@ -200,10 +212,13 @@ impl World {
                 steps.extend(ends.filter_map(|at| Offset::new(at).ok()).map(Step::LogStart));
             }
             Fault::RecordLost => {
-                if self.archive.record.is_some() && self.archive.files().next().is_some() {
+                let first = self.archive.chain(1);
+                if first.is_some_and(|chain| chain.record.is_some() && chain.files().count() > 0) {
                     steps.push(Step::LoseRecord);
                 }
             }
+            Fault::NewChain => operator::new_chains(&self.archive, setting, steps),
+            Fault::Skip => operator::skips(&self.archive, &self.broker, setting, steps),
             Fault::Rebalance => {
                 for (to, writer) in setting.writers.iter().enumerate() {
                     if !self.group_of(setting, to).1 {
@@ -234,11 +249,12 @@ impl World {
     fn lies(&self, fate: Fate, steps: &mut Vec<Step>) {
         for (me, writer) in self.writers.iter().enumerate() {
             let asks = writer.consumer.asks();
-            let creates = match &asks {
-                Some(Ask::CreateRecord(record)) => Some(Object::Record(record.clone())),
+            let is_asking = asks.is_some();
+            let creates = asks.and_then(|question| match question.ask {
+                Ask::CreateRecord(record) => Some((question.generation, Object::Record(record))),
                 _ => None,
-            };
-            if may_fail(asks.is_some(), creates.as_ref(), fate, &self.archive) {
+            });
+            if may_fail(is_asking, creates.as_ref(), fate, &self.archive) {
                 steps.push(Step::Consumer(me, Act::Ask(fate)));
             }
             let asks = writer.uploader.next(&writer.spool) == Some(Move::Ask(Fate::Answered));
@@ -314,8 +330,14 @@ impl World {
             }
             Step::LoseRecord => {
                 say(format_args!("removes chain.json"));
-                self.archive.change(|archive| archive.record = None);
+                self.archive.change(|archive| archive.chain_mut(1).record = None);
             }
+            Step::NewChain { first, begins } => self.archive.change(|archive| {
+                operator::close(archive, first, begins, setting, variant, say);
+            }),
+            Step::Skip(to) => self.archive.change(|archive| {
+                operator::skip(archive, to, setting, say);
+            }),
             Step::Land(which) => {
                 say(format_args!("a create that was given up lands"));
                 self.archive.change(|archive| archive.land(which));
@@ -358,11 +380,11 @@ fn harm(kind: Fault, setting: &Setting, me: usize, writer: &Writer, steps: &mut 
 }
 
 /// Whether losing this answer makes a difference.
-fn may_fail(asks: bool, creates: Option<&Object>, fate: Fate, archive: &Archive) -> bool {
+fn may_fail(asks: bool, creates: Option<&(u32, Object)>, fate: Fate, archive: &Archive) -> bool {
     match (fate, creates) {
         (Fate::Answered, _) => false,
         (Fate::Unanswered, creates) => asks && creates.is_none(),
-        (_, creates) => creates.is_some_and(|object| archive.is_free(object)),
+        (_, creates) => creates.is_some_and(|(at, object)| archive.is_free(*at, object)),
     }
 }
 
@@ -411,6 +433,7 @@ impl fmt::Display for Step {
             Self::Rebalance { group, .. } => write!(f, "group {group}"),
             Self::LogStart(_) => f.write_str("Kafka"),
             Self::GroupOffset(..) | Self::LoseRecord => f.write_str("somebody"),
+            Self::NewChain { .. } | Self::Skip(_) => f.write_str("an operator"),
             Self::Land(_) => f.write_str("the store"),
         }
     }
