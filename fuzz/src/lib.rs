@@ -31,7 +31,7 @@ pub mod spool;
 pub mod store;
 #[path = "../targets/mod.rs"]
 pub mod targets;
-#[path = "../../src/types.rs"]
+#[path = "../../src/types/mod.rs"]
 pub mod types;
 #[path = "../../src/url.rs"]
 pub mod url;

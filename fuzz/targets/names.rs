@@ -17,7 +17,7 @@ pub fn run(data: &[u8]) {
         if let Some((name, _)) = LegacyName::parse(text) {
             assert!(text.starts_with(&name.to_string()));
             // But for topics whose names begin as those of files that are being written.
-            let is_taken = name.tp.topic.as_str().starts_with(TEMP_PREFIX);
+            let is_taken = name.to_string().starts_with(TEMP_PREFIX);
             assert_eq!(Name::parse(&name.object()).is_ok(), !is_taken);
         }
     }

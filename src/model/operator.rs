@@ -115,6 +115,7 @@ pub(super) fn skip(archive: &mut Archive, to: Offset, setting: &Setting, say: Sa
         leader_epoch: None,
         writer: TOKEN,
         act: Some(Act::new("o", 0, "")),
+        plain: false,
         totals: None,
     };
     let file = FileMeta { totals: Some(at.totals.with(&file)), ..file };

@@ -131,6 +131,12 @@ fn the_fuzzers_crate_has_what_its_modules_use() {
     let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     let has: BTreeSet<_> = modules.collect();
     assert!(has.len() > 5, "{has:?}");
+    // A file that is included by its path would look for its own modules beside it.
+    for module in &has {
+        let included = lib.contains(&format!("src/{module}.rs\""));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module);
+        assert!(!included || !folder.is_dir(), "{module}.rs has a folder: make it {module}/mod.rs");
+    }
     // Of the stores it has names only.
     for (module, uses) in MAP.iter().filter(|(name, _)| has.contains(name) && *name != "store") {
         let missing: Vec<_> = uses.iter().filter(|used| !has.contains(*used)).collect();
