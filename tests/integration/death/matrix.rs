@@ -16,7 +16,7 @@ use super::scenarios::{SCENARIOS, Scenario};
 /// when a worker dies too often without having done anything.
 const BATCH: usize = 4;
 /// How many sites are at work at once: most of the time they wait.
-const SITES: usize = 4;
+const SITES: usize = 6;
 
 /// How much is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,11 +141,11 @@ fn assign(reached: &Reached, steps: &[(&'static str, bool)], mode: Mode, turn: u
         let fits = |scenario: &Scenario| reached[scenario.name].contains(*step);
         let base = |scenario: &Scenario| scenario.base.iter().any(|fault| fault.step == *step);
         let fitting: Vec<_> = SCENARIOS.iter().enumerate().filter(|(_, s)| fits(s)).collect();
-        // Where it needs a fault of its own to get there, there is no other.
+        // Not where another fault waits at the same step.
         let free: Vec<_> = fitting.iter().filter(|(_, s)| !base(s)).collect();
-        if let Some((number, _)) = free.get((index + turn) % free.len().max(1)) {
-            by_scenario.entry(*number).or_default().push(Fault { step, mode });
-        }
+        assert!(!free.is_empty(), "{step}: all scenarios that come to it have a fault there");
+        let (number, _) = free[(index + turn) % free.len()];
+        by_scenario.entry(*number).or_default().push(Fault { step, mode });
     }
     let mut jobs = Vec::new();
     for (number, faults) in by_scenario {

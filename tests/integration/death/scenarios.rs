@@ -45,6 +45,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     plain("reloaded", a_service_that_is_told_things),
     plain("sleeper", a_sleeper_on_a_shared_spool),
     Scenario {
+        name: "given-up",
+        base: &[Fault { step: "inprogress.write", mode: Mode::Enospc }],
+        run: into_a_bucket,
+    },
+    Scenario {
         name: "unwritable",
         base: &[
             Fault { step: "inprogress.write", mode: Mode::Enospc },
