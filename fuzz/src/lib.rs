@@ -20,6 +20,8 @@ pub mod codec;
 pub mod config;
 #[path = "../../src/fail.rs"]
 pub mod fail;
+#[path = "../../src/format/mod.rs"]
+pub mod format;
 #[path = "../../src/legacy/mod.rs"]
 pub mod legacy;
 #[path = "../../src/mak/mod.rs"]

@@ -3,42 +3,10 @@
 use std::io::{BufRead, BufReader};
 
 use kafkatos3::mak::v2::{BlockBuilder, Finish, file_prologue, finish_block, recover};
-use kafkatos3::mak::{FileHeader, Header, Headers, MakError, Piece, Place, Reader, Record, v1};
-use kafkatos3::types::{Offset, Timestamp};
+use kafkatos3::mak::{FileHeader, Header, MakError, Piece, Place, Reader, v1};
 
+use super::kept::Kept;
 use super::mend;
-
-/// A record that owns its bytes.
-#[derive(Debug, Clone, PartialEq)]
-struct Kept {
-    offset: Offset,
-    timestamp: Option<Timestamp>,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<u8>,
-}
-
-impl Kept {
-    fn of(record: &Record<'_>) -> Self {
-        Self {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            headers: record.headers.encoded().to_vec(),
-        }
-    }
-
-    fn borrow(&self) -> Record<'_> {
-        Record {
-            offset: self.offset,
-            timestamp: self.timestamp,
-            key: self.key.as_deref(),
-            value: self.value.as_deref(),
-            headers: Headers::parse(&self.headers).expect("they were headers"),
-        }
-    }
-}
 
 /// What a way of reading found.
 #[derive(Debug)]

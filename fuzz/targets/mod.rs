@@ -7,6 +7,8 @@
 pub mod chain;
 pub mod config;
 pub mod container;
+pub mod formats;
+pub mod kept;
 pub mod mak;
 pub mod mend;
 pub mod names;
@@ -16,12 +18,14 @@ pub mod spool;
 pub type Target = fn(&[u8]);
 
 /// All of them; each has a folder of its name under `fuzz/corpus`.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 11] = [
     ("mak_v1", mak::v1),
     ("mak_v2", mak::v2),
     ("container_plain", container::plain),
     ("container_gzip", container::gzip),
     ("container_zstd", container::zstd),
+    ("avro", formats::avro),
+    ("jsonl", formats::jsonl),
     ("chain", chain::run),
     ("spool", spool::run),
     ("names", names::run),

@@ -13,7 +13,7 @@ use super::convert;
 use super::exit::Exit;
 use super::{info, ls, status, verify};
 
-/// Archives Kafka topics to S3 or a directory, each record exactly once.
+/// Archives Kafka topics to S3, GCS, Azure or a directory, each record exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "kafkatos3", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = EXAMPLES)]

@@ -71,6 +71,15 @@ pub(super) fn what_next(folder: &Folder, screen: &mut Screen) {
         "zcat archive/orders/000000/*.gz | grep -ao '\"order\":[0-9]*' | head -n 3".to_owned(),
     ));
     if let Some(kafkatos3) = program("kafkatos3") {
+        commands.push(("what the archive holds", format!("{kafkatos3} ls archive")));
+        commands.push((
+            "the last three orders of each partition, as kcat would print them",
+            format!("{kafkatos3} cat archive orders -o -3"),
+        ));
+        commands.push((
+            "the proof that nothing is missing or damaged",
+            format!("{kafkatos3} verify archive"),
+        ));
         commands.push((
             "what the configuration does; change the lines marked --> for your own Kafka",
             format!("{kafkatos3} check demo.cfg"),
