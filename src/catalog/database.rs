@@ -33,18 +33,29 @@ pub struct Catalog {
 impl Catalog {
     /// Connects, and makes the table if it is not there.
     pub async fn open(url: &str) -> Result<Self, CatalogError> {
+        let mut catalog = Self::connect(url, Missing::Make).await?;
+        if !catalog.has_table().await {
+            catalog.make_table().await?;
+        }
+        Ok(catalog)
+    }
+
+    /// Connects without making anything, to a file of SQLite neither; says whether the table is there.
+    pub async fn look(url: &str) -> Result<bool, CatalogError> {
+        Ok(Self::connect(url, Missing::Refuse).await?.has_table().await)
+    }
+
+    async fn connect(url: &str, missing: Missing) -> Result<Self, CatalogError> {
         let shown = shown_database(url);
         let wrong =
             |words: &str| CatalogError::Other { database: shown.clone(), words: words.to_owned() };
         let database = Database::of_url(url).ok_or_else(|| wrong("no database of that kind"))?;
         install_default_drivers();
-        let options = AnyConnectOptions::from_str(&completed(url, database));
+        let options = AnyConnectOptions::from_str(&completed(url, database, missing));
         let options = options.map_err(|_| wrong("the url does not read"))?;
         let options = options.disable_statement_logging();
         let connection = waited(&shown, options.connect()).await?;
-        let mut catalog = Self { connection, database, shown };
-        catalog.make_table().await?;
-        Ok(catalog)
+        Ok(Self { connection, database, shown })
     }
 
     /// The database, for people.
@@ -54,12 +65,13 @@ impl Catalog {
     }
 
     /// Who may not create tables can still use one that is there.
-    async fn make_table(&mut self) -> Result<(), CatalogError> {
+    async fn has_table(&mut self) -> bool {
         let look = self.worded("SELECT {topic} FROM {table} WHERE 1 = 0");
         let query = sqlx::query(AssertSqlSafe(look)).execute(&mut self.connection);
-        if waited(&self.shown, query).await.is_ok() {
-            return Ok(());
-        }
+        waited(&self.shown, query).await.is_ok()
+    }
+
+    async fn make_table(&mut self) -> Result<(), CatalogError> {
         for statement in create(self.database) {
             let statement = self.worded(statement);
             let query = sqlx::query(AssertSqlSafe(statement)).execute(&mut self.connection);
@@ -177,9 +189,15 @@ impl Catalog {
     }
 }
 
-/// A file of SQLite is made if it is missing.
-fn completed(url: &str, database: Database) -> String {
-    if database != Database::Sqlite || url.contains("mode=") {
+/// What is to become of a file of SQLite that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+fn completed(url: &str, database: Database, missing: Missing) -> String {
+    if database != Database::Sqlite || missing == Missing::Refuse || url.contains("mode=") {
         return url.to_owned();
     }
     let sign = if url.contains('?') { '&' } else { '?' };

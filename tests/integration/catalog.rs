@@ -136,9 +136,7 @@ fn what_is_wrong_with_a_catalogue_is_said_without_its_password() {
     let output = sync(&site, &[]);
     assert_eq!(output.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is no [catalog] url"));
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = dead.local_addr().expect("its address").port();
-    drop(dead);
+    let port = dead_port();
     site.set("catalog", "url", format!("postgres://anna:hunter2@127.0.0.1:{port}/archive"));
     let output = sync(&site, &[]);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -147,4 +145,48 @@ fn what_is_wrong_with_a_catalogue_is_said_without_its_password() {
     assert!(said.starts_with(&begins) && !said.contains("hunter2"), "{said}");
     site.set("catalog", "url", "oracle://h/d");
     assert_eq!(sync(&site, &[]).status.code(), Some(78));
+}
+
+#[test]
+fn check_looks_at_the_database_and_makes_nothing() {
+    let mut site = Site::new("catalog-check");
+    site.archive_to_directory();
+    site.topic("t", 1, &[]);
+    let database = Database::sqlite("catalog-check");
+    site.set("catalog", "url", &database.url);
+    assert_eq!(catalog_line(&site), ["ok", "will be made at start"]);
+    assert!(!run_dir().join("catalog-check.sqlite").exists(), "it was made");
+    fs::create_dir_all(site.archive_path()).expect("an empty archive");
+    synced(&site, &[]);
+    assert_eq!(catalog_line(&site), ["ok", "has the table kafka_store"]);
+    site.set("catalog", "url", "sqlite:///no/such/directory/archive.sqlite");
+    assert_eq!(catalog_line(&site)[0], "fail");
+    site.set(
+        "catalog",
+        "url",
+        format!("postgres://anna:hunter2@127.0.0.1:{}/archive", dead_port()),
+    );
+    assert_eq!(catalog_line(&site)[0], "warn");
+}
+
+/// Verdict and finding of `check --connect` about the catalogue.
+fn catalog_line(site: &Site) -> [String; 2] {
+    let output = Command::new(env!("CARGO_BIN_EXE_kafkatos3"))
+        .args(["check", "--connect", "--json"])
+        .arg(site.write_config())
+        .output()
+        .expect("run kafkatos3");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("hunter2"), "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let checks = report["checks"].as_array().expect("checks");
+    let line =
+        checks.iter().find(|line| line["area"] == "catalog").expect("a line of the catalogue");
+    ["verdict", "found"].map(|key| line[key].as_str().expect("text").to_owned())
+}
+
+/// A port at which nobody is.
+fn dead_port() -> u16 {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    dead.local_addr().expect("its address").port()
 }

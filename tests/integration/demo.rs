@@ -85,7 +85,7 @@ fn it_shows_exactly_once_and_commands_that_work() {
     let (_, next) = out.split_once("What to try next\n").expect("what to try next");
     let commands = next.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("  #"));
     let commands: Vec<_> = commands.map(str::trim).collect();
-    assert_eq!(commands.len(), 6, "{next}");
+    assert_eq!(commands.len(), 9, "{next}");
     for command in commands {
         let output = shell(&folder, command);
         let (out, err) = (text(output.stdout), text(output.stderr));

@@ -7,6 +7,7 @@
 //! not remove that. It never joins the group itself. Every question has its deadline; all of it
 //! takes no more than `MOST`.
 
+mod catalog;
 mod identity;
 mod kafka;
 mod machine;
@@ -23,7 +24,9 @@ use std::time::{Duration, Instant};
 
 use super::{Exit, config_error_text, end, say, warnings_text};
 use crate::config::{Config, ConfigError, Finding, Loaded};
+use crate::url::shown_database;
 use crate::worker;
+use parallel::Pending;
 use report::{Area, Line, Report};
 
 /// How long the whole of it takes at most.
@@ -101,6 +104,13 @@ fn in_json(path: &Path, loaded: Result<Loaded, ConfigError>, connect: bool) -> E
     said.err().unwrap_or_else(|| report.exit())
 }
 
+/// What is said of the catalogue, if there is one.
+fn table(config: &Config, database: &Pending<Option<Line>>, end: Instant) -> Option<Line> {
+    let url = config.catalog.as_ref()?.expose();
+    let answer = parallel::wait(database, end);
+    answer.unwrap_or_else(|| Some(catalog::silent(&shown_database(url))))
+}
+
 /// Everything around a configuration, in the order of the data's way.
 fn around(config: Config) -> Report {
     if io::stderr().is_terminal() {
@@ -113,6 +123,10 @@ fn around(config: Config) -> Report {
         let config = Arc::clone(&config);
         parallel::begin("store", move || store::look(&config, Instant::now() + store::PATIENCE))
     };
+    let database = {
+        let config = Arc::clone(&config);
+        parallel::begin("catalog", move || catalog::look(&config))
+    };
     let cluster = kafka::look(&config);
     let bucket = parallel::wait(&bucket, end).unwrap_or_else(|| store::Found::silent(&config));
     let identities = identity::look(&config, &cluster, &bucket, end);
@@ -123,5 +137,6 @@ fn around(config: Config) -> Report {
     report.extend(machine::look(&config, partitions, cluster.brokers));
     report.extend(bucket.lines);
     report.extend(identities);
+    report.extend(table(&config, &database, end));
     report
 }

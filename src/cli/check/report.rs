@@ -24,6 +24,7 @@ pub(super) enum Area {
     Right,
     Clock,
     Archive,
+    Catalog,
 }
 
 impl Area {
@@ -43,6 +44,7 @@ impl Area {
             Self::Right => "right",
             Self::Clock => "clock",
             Self::Archive => "archive",
+            Self::Catalog => "catalog",
         }
     }
 }
