@@ -23,10 +23,10 @@ use super::batch::File;
 use super::engine::Engine;
 use super::slice::{Seek, Slice, Start};
 use super::stream::{Chunk, Item};
-use super::{ArchiveError, Entries, Entry, Object};
+use super::{ArchiveError, Elder, Entries, Entry, Object};
 use crate::codec::Frame;
 use crate::meta::{ChainRecord, ObjectMeta};
-use crate::store::names::{ChainId, ChainName, Name};
+use crate::store::names::{ChainId, ChainName, Folder, Name};
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, Suffix};
 
@@ -44,6 +44,8 @@ pub(super) struct Runner {
     pub(super) store: Arc<dyn Store>,
     pub(super) engine: Engine,
     pub(super) chain: ChainId,
+    /// Further folders, in which another tool's files of this partition lie.
+    pub(super) elsewhere: Vec<Folder>,
     pub(super) slice: Slice,
     /// One permit for each unit of memory.
     pub(super) room: Arc<Semaphore>,
@@ -62,10 +64,10 @@ struct Opened {
 }
 
 /// Nobody reads any more.
-struct Left;
+pub(super) struct Left;
 
 /// Why the runner ends before its files do.
-enum Stop {
+pub(super) enum Stop {
     Left,
     Failed(ArchiveError),
 }
@@ -98,6 +100,10 @@ struct Position {
 /// What is to be read.
 struct Plan {
     seek: Option<Seek>,
+    /// What other tools archived, before the chain begins.
+    elders: Vec<Elder>,
+    /// Where it begins.
+    begins: Option<Offset>,
     entries: VecDeque<Entry>,
     /// What was opened on the way.
     known: Vec<Opened>,
@@ -118,24 +124,27 @@ impl Runner {
     async fn read(&mut self) -> Result<(), Stop> {
         let plan = self.plan().await?;
         self.tell(Item::Begin(plan.seek))?;
+        let reached = self.read_elders(&plan.elders, plan.seek, plan.begins).await?;
         let mut reading = Reading { seek: plan.seek, at: None, closed: None };
         self.read_entries(plan, &mut reading).await?;
         if self.slice.follows() {
             self.tell(Item::CaughtUp)?;
+            if reading.at.is_none() {
+                self.follow_elders(reached).await?;
+            }
             self.follow(reading).await?;
         }
         Ok(())
     }
 
-    fn tell(&self, item: Item) -> Result<(), Left> {
+    pub(super) fn tell(&self, item: Item) -> Result<(), Left> {
         self.out.send(item).map_err(|_| Left)
     }
 
     // ---- Where to begin, and where to end
 
     async fn plan(&self) -> Result<Plan, Stop> {
-        let listing = self.store.list(&self.chain.folder(), None).await?;
-        let entries = Entries::of_listing(&self.chain, listing);
+        let entries = Entries::listed(&*self.store, &self.chain, &self.elsewhere).await?;
         let mut known = Vec::new();
         let (seek, mut from) = self.begin(&entries, &mut known).await?;
         let chain = entries.chain();
@@ -156,7 +165,13 @@ impl Runner {
         }
         let wanted = chain.get(from..until.max(from)).unwrap_or_default();
         known.retain(|opened| wanted.iter().any(|entry| entry.name == opened.file.name));
-        Ok(Plan { seek, entries: wanted.iter().cloned().collect(), known })
+        let begins = chain.first().map(|entry| entry.start);
+        let before = match seek {
+            Some(Seek::Offset(offset)) => begins.is_none_or(|begins| offset < begins),
+            Some(Seek::Time(_)) | None => from == 0,
+        };
+        let elders = if before { entries.elders().to_vec() } else { Vec::new() };
+        Ok(Plan { seek, elders, begins, entries: wanted.iter().cloned().collect(), known })
     }
 
     /// What the first record has to be, and which entry it is in, or behind.
@@ -173,7 +188,7 @@ impl Runner {
             Start::FromEnd(count) => {
                 let tip = match entries.last() {
                     Some(last) => position_behind(self.look(last, known).await?).offset,
-                    None => Offset::ZERO,
+                    None => self.elders_end(entries.elders()).await?.unwrap_or_default(),
                 };
                 let offset = Offset::new(tip.get().saturating_sub(count)).unwrap_or(tip);
                 (Some(Seek::Offset(offset)), place(offset))
@@ -362,7 +377,7 @@ impl Runner {
     }
 
     /// Waits until there is so much room, and somebody who reads.
-    async fn take_room(&self, permits: u32) -> Result<OwnedSemaphorePermit, Stop> {
+    pub(super) async fn take_room(&self, permits: u32) -> Result<OwnedSemaphorePermit, Stop> {
         tokio::select! {
             room = Arc::clone(&self.room).acquire_many_owned(permits) => {
                 if self.out.is_closed() { Err(Stop::Left) } else { Ok(room.map_err(|_| Left)?) }
@@ -371,7 +386,7 @@ impl Runner {
         }
     }
 
-    fn given_up(&self) -> ArchiveError {
+    pub(super) fn given_up(&self) -> ArchiveError {
         ArchiveError::GivenUp { chain: self.chain.to_string() }
     }
 
@@ -434,7 +449,7 @@ impl Runner {
 }
 
 /// Longer and longer pauses.
-struct Patience(Duration);
+pub(super) struct Patience(Duration);
 
 impl Default for Patience {
     fn default() -> Self {
@@ -444,7 +459,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Waits, unless nobody reads any more.
-    async fn wait(&mut self, out: &mpsc::UnboundedSender<Item>) -> Result<(), Left> {
+    pub(super) async fn wait(&mut self, out: &mpsc::UnboundedSender<Item>) -> Result<(), Left> {
         let pause = self.0;
         self.0 = pause.mul_f64(1.5).min(PATIENCE.end);
         tokio::select! {
@@ -556,7 +571,7 @@ fn unpack_all(
 }
 
 /// Units of memory that a frame takes, packed and unpacked.
-fn cost(frame: &Frame) -> u32 {
+pub(super) fn cost(frame: &Frame) -> u32 {
     let bytes = u64::from(frame.len) + u64::from(frame.raw_len);
     u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX)
 }

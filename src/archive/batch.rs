@@ -107,6 +107,18 @@ pub(super) struct Batch {
     covers_to: Offset,
 }
 
+impl Batch {
+    /// Records that end before `next`, of a file that has no index.
+    pub(super) const fn without_index(
+        file: Arc<File>,
+        piece: Piece,
+        says: Frame,
+        next: Offset,
+    ) -> Self {
+        Self { file, piece, says, covers_to: next }
+    }
+}
+
 /// What is left of a batch that was read.
 pub(super) struct Read {
     /// How many blocks of kinds that are not known here it held.

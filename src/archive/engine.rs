@@ -103,6 +103,19 @@ impl Engine {
         let _ = unpackers.send(Box::new(job));
     }
 
+    /// Has `job` done by one of them and waits for what it gives; `None` if it gave nothing.
+    pub(super) async fn worked<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.unpack(move |_| {
+            // Nobody may wait any more.
+            let _ = answer.send(job());
+        });
+        answered.await.ok()
+    }
+
     /// A buffer that was used before, or a new one.
     pub(super) fn spare(&self) -> Vec<u8> {
         self.0.spares.1.try_recv().unwrap_or_default()

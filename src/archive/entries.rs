@@ -1,9 +1,10 @@
-//! The objects of one partition, as one listing shows them. Pure.
+//! The objects of one partition, as one listing shows them.
 
 use std::time::SystemTime;
 
-use crate::store::Listed;
-use crate::store::names::{ChainId, Name, Parsed, parse};
+use super::Elder;
+use crate::store::names::{ChainId, Folder, Name, Parsed, parse};
+use crate::store::{Listed, Store, StoreError};
 use crate::types::{Offset, Suffix};
 
 /// A file, a seal or a closing seal of a chain: which of them, only the object itself tells.
@@ -25,6 +26,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries {
     chain: Vec<Entry>,
+    elders: Vec<Elder>,
     foreign: Vec<Listed>,
     record: bool,
 }
@@ -41,11 +43,28 @@ impl Entries {
                     new.chain.push(Entry { name, start, suffix, size, last_modified });
                 }
                 Parsed::Record(of) if of == *chain => new.record = true,
-                _ => new.foreign.push(line),
+                _ => match Elder::of_listing(chain, &line) {
+                    Some(elder) => new.elders.push(elder),
+                    None => new.foreign.push(line),
+                },
             }
         }
         new.order();
         new
+    }
+
+    /// What the folder of `chain` holds, and those folders `elsewhere` into which another tool put
+    /// files of the same partition: a listing of each.
+    pub(super) async fn listed(
+        store: &dyn Store,
+        chain: &ChainId,
+        elsewhere: &[Folder],
+    ) -> Result<Self, StoreError> {
+        let mut listing = store.list(&chain.folder(), None).await?;
+        for folder in elsewhere {
+            listing.extend(store.list(folder, None).await?);
+        }
+        Ok(Self::of_listing(chain, listing))
     }
 
     /// By position; a seal before the file that stands at the same place. A seal has the suffix of
@@ -60,6 +79,8 @@ impl Entries {
             }
             before = self.chain.get(at - 1).map(|entry| entry.suffix);
         }
+        let by_place = |elder: &Elder| (elder.start(), elder.layout, elder.next());
+        self.elders.sort_by_key(by_place);
     }
 
     /// Files and seals, in the order of the chain.
@@ -72,6 +93,12 @@ impl Entries {
     #[must_use]
     pub fn into_chain(self) -> Vec<Entry> {
         self.chain
+    }
+
+    /// What other tools archived of the same partition, in the order of offsets.
+    #[must_use]
+    pub fn elders(&self) -> &[Elder] {
+        &self.elders
     }
 
     /// What is not of the chain: passed over by readers, and never touched.

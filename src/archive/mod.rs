@@ -59,6 +59,7 @@ mod ahead;
 mod batch;
 #[cfg(test)]
 mod chain_tests;
+mod elder;
 mod engine;
 mod entries;
 mod error;
@@ -83,6 +84,7 @@ mod tests;
 mod topic;
 mod verify;
 
+pub use elder::{Elder, Layout, Survey};
 pub use entries::{Entries, Entry};
 pub use error::ArchiveError;
 pub use location::{Location, LocationError};

@@ -87,6 +87,7 @@ impl RecordStream {
             store: Arc::clone(partition.archive().inner()),
             engine: engine.clone(),
             chain: chain.clone(),
+            elsewhere: partition.elsewhere().to_vec(),
             slice: slice.clone(),
             room,
             total,

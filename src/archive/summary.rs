@@ -7,24 +7,35 @@
 
 use super::ledger::{Root, Told};
 use super::look::tell;
-use super::{ArchiveError, Entries, Entry, Partition};
+use super::{ArchiveError, Elder, Entries, Entry, Layout, Partition};
 use crate::meta::{ObjectMeta, Totals};
 use crate::types::Offset;
 
 /// How many objects that say nothing are passed over at a chain's end.
 const PASSED_OVER: usize = 3;
 
-/// A chain, as its end tells of it.
+/// A last file of kafka_store's that is larger than this is not read to know where it ends.
+const MOST_READ: u64 = 64 << 20;
+
+/// A chain, or what another tool archived of a partition, as its end tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Whose files these are.
+    pub layout: Layout,
+    /// Their folder under the archive's URL.
+    pub folder: String,
     /// Where the chain begins; `None` if nothing tells.
     pub first: Option<Offset>,
     /// The first offset that is there; `None` without files.
     pub start: Option<Offset>,
     /// The first offset that is not archived; `None` if nothing tells.
     pub tip: Option<Offset>,
-    /// What is there: files, records, their bytes, gaps, and times. Without what has expired.
+    /// What is there: files, records, their bytes, gaps, and times. Without what has expired. Of
+    /// another tool's files only their number and their gaps are known; see
+    /// [`records`](Self::records).
     pub totals: Totals,
+    /// How many records there are, if that is known.
+    pub records: Option<u64>,
     /// What has expired; times are not known.
     pub expired: Option<Totals>,
     /// Files, seals, and the closing one.
@@ -40,23 +51,77 @@ pub struct Summary {
 }
 
 impl Partition {
-    /// What its end tells of it: one listing and one question, in nearly all cases.
-    pub async fn summary(&self) -> Result<Summary, ArchiveError> {
+    /// What its end tells of it, whoever archived it, in the order of offsets: one listing and one
+    /// question, in nearly all cases. Of kafka_store's files, the last one is read.
+    pub async fn summaries(&self) -> Result<Vec<Summary>, ArchiveError> {
         let entries = self.entries().await?;
+        let mut all = Vec::new();
+        for layout in [Layout::Original, Layout::KafkaStore] {
+            let of = |elder: &&Elder| elder.layout == layout;
+            let elders: Vec<&Elder> = entries.elders().iter().filter(of).collect();
+            if !elders.is_empty() {
+                all.push(self.summarise_elders(layout, &elders).await);
+            }
+        }
+        if all.is_empty() || entries.has_record() || !entries.chain().is_empty() {
+            all.push(self.summary(&entries).await);
+        }
+        if let Some(last) = all.last_mut() {
+            last.foreign = entries.foreign().iter().map(|line| line.name.to_string()).collect();
+        }
+        Ok(all)
+    }
+
+    /// Of the chain itself.
+    async fn summary(&self, entries: &Entries) -> Summary {
         let sizes = entries.chain().iter().map(|entry| entry.size);
         let mut summary = Summary {
+            folder: self.chain().to_string(),
             start: entries.chain().first().map(|entry| entry.start),
             objects: u64::try_from(entries.chain().len()).unwrap_or(u64::MAX),
             stored_bytes: sizes.fold(0, u64::saturating_add),
-            foreign: entries.foreign().iter().map(|line| line.name.to_string()).collect(),
             ..Summary::default()
         };
         if entries.chain().is_empty() {
-            self.summarise_record(&entries, &mut summary).await;
+            self.summarise_record(entries, &mut summary).await;
         } else {
-            self.summarise_end(&entries, &mut summary).await;
+            self.summarise_end(entries, &mut summary).await;
         }
-        Ok(summary)
+        summary.records = Some(summary.totals.records);
+        summary
+    }
+
+    /// Of files that say nothing of themselves.
+    async fn summarise_elders(&self, layout: Layout, elders: &[&Elder]) -> Summary {
+        let files = u64::try_from(elders.len()).unwrap_or(u64::MAX);
+        let holes = elders.windows(2).filter(|pair| match pair {
+            [one, next] => one.next().is_some_and(|end| end < next.start()),
+            _ => false,
+        });
+        let gaps = u64::try_from(holes.count()).unwrap_or(u64::MAX);
+        let first = elders.first().map(|elder| elder.start());
+        let mut summary = Summary {
+            layout,
+            folder: folder_of(elders),
+            first,
+            start: first,
+            totals: Totals { files, gaps, ..Totals::default() },
+            objects: files,
+            stored_bytes: elders.iter().map(|elder| elder.size).fold(0, u64::saturating_add),
+            ..Summary::default()
+        };
+        let Some(last) = elders.last() else { return summary };
+        summary.tip = elders.iter().filter_map(|elder| elder.next()).max();
+        if layout == Layout::KafkaStore && last.size <= MOST_READ {
+            match self.look_at_elder(last, &|_| ()).await {
+                Ok(found) => summary.tip = Some(found.next),
+                Err(error) => summary.odd.push(format!("{}: {error}", last.name)),
+            }
+            // Its files are dense, and follow each other.
+            let count = |tip: Offset| tip.get().saturating_sub(first.unwrap_or(tip).get());
+            summary.records = summary.tip.map(count);
+        }
+        summary
     }
 
     /// A chain that was begun, and has no file (any more).
@@ -135,6 +200,12 @@ impl Partition {
             }
         }
     }
+}
+
+/// The folder of the first of them.
+pub(super) fn folder_of(elders: &[&Elder]) -> String {
+    let folder = elders.first().and_then(|elder| elder.name.as_str().rsplit_once('/'));
+    folder.map(|(folder, _)| folder.to_owned()).unwrap_or_default()
 }
 
 const fn tip(meta: &ObjectMeta) -> Offset {

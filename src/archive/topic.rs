@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use super::elder;
 use super::engine::Engine;
 use super::messages::Messages;
 use super::remote::Remote;
@@ -83,20 +84,46 @@ impl Archive {
     /// One chain of it, whether it is there or not.
     #[must_use]
     pub fn chain(&self, chain: ChainId) -> Partition {
-        Partition { archive: self.clone(), chain }
+        Partition { archive: self.clone(), chain, elsewhere: Vec::new() }
     }
 
-    /// All its topics, in the order of their names: one listing of folders. A folder that is named
-    /// like a topic is taken for one; whether it has partitions is not looked at.
+    /// All its topics, in the order of their names: one listing of folders, and another one where
+    /// the original kafkatos3 put its topics below `kafkatos3/`. A folder that is named like a topic
+    /// is taken for one; whether it has partitions is not looked at.
     pub async fn topics(&self) -> Result<Vec<Topic>, ArchiveError> {
         let mut found = BTreeMap::<TopicName, BTreeSet<u32>>::new();
+        let mut below = BTreeSet::new();
         for folder in self.store.folders(&Folder::root()).await? {
+            if folder.last() == elder::ROOT {
+                below = self.topics_below(&folder).await?;
+                if !below.is_empty() {
+                    continue;
+                }
+            }
             if let Some(chain) = ChainName::parse(folder.last()) {
                 found.entry(chain.topic().clone()).or_default().insert(chain.generation());
             }
         }
-        let topic = |(name, generations)| Topic { archive: self.clone(), name, generations };
+        for name in &below {
+            found.entry(name.clone()).or_default().insert(1);
+        }
+        let topic = |(name, generations)| {
+            let below = below.contains(&name);
+            Topic { archive: self.clone(), name, generations, below }
+        };
         Ok(found.into_iter().map(topic).collect())
+    }
+
+    /// The topics that the original put into `folder`, unless that is a topic itself.
+    async fn topics_below(&self, folder: &Folder) -> Result<BTreeSet<TopicName>, ArchiveError> {
+        let mut topics = BTreeSet::new();
+        for folder in self.store.folders(folder).await? {
+            if parse_chain(folder.as_str()).is_some() || elder::unpadded(folder.last()).is_some() {
+                return Ok(BTreeSet::new());
+            }
+            topics.extend(TopicName::new(folder.last()).ok());
+        }
+        Ok(topics)
     }
 
     /// The topic `name`. `orders` means, for each partition, the chain of the highest generation
@@ -138,6 +165,8 @@ pub struct Topic {
     name: TopicName,
     /// Those that are there, or the one that was asked for; never empty.
     generations: BTreeSet<u32>,
+    /// Whether the original has it below its own folder.
+    below: bool,
 }
 
 impl Topic {
@@ -154,31 +183,40 @@ impl Topic {
 
     /// Its partitions in their order, each with the chain of its highest generation: a listing of
     /// folders for each generation. Not one of them, where no folder is named like a partition.
+    ///
+    /// What other tools archived is read before a chain of the first generation.
     pub async fn partitions(&self) -> Result<Vec<Partition>, ArchiveError> {
-        let mut found = BTreeMap::<Number, ChainId>::new();
+        let all = self.all_chains().await?;
+        let highest: BTreeMap<_, _> =
+            all.into_iter().map(|partition| (partition.number(), partition)).collect();
+        Ok(highest.into_values().collect())
+    }
+
+    /// The chains of all generations that its partitions have, one partition after the other: a
+    /// listing of folders for each generation. What other tools archived counts as of the first.
+    pub async fn all_chains(&self) -> Result<Vec<Partition>, ArchiveError> {
+        let mut found = BTreeMap::<(Number, ChainId), Vec<Folder>>::new();
         for name in self.chains() {
-            for folder in self.archive.store.folders(&name.folder()).await? {
+            let mut folders = self.archive.store.folders(&name.folder()).await?;
+            if name.generation() == 1 && self.below {
+                let below = Folder::parse(&format!("{}/{name}", elder::ROOT));
+                let below = below.unwrap_or_else(|_| name.folder());
+                folders.extend(self.archive.store.folders(&below).await?);
+            }
+            for folder in folders {
                 if let Some(chain) = parse_chain(folder.as_str()) {
-                    found.insert(chain.partition(), chain);
+                    found.entry((chain.partition(), chain)).or_default();
+                } else if name.generation() == 1
+                    && let Some(number) = elder::unpadded(folder.last())
+                {
+                    let chain = name.clone().partition(number);
+                    found.entry((number, chain)).or_default().push(folder);
                 }
             }
         }
         let archive = || self.archive.clone();
-        Ok(found.into_values().map(|chain| Partition { archive: archive(), chain }).collect())
-    }
-
-    /// The chains of all generations that its partitions have, one partition after the other: a
-    /// listing of folders for each generation.
-    pub async fn all_chains(&self) -> Result<Vec<Partition>, ArchiveError> {
-        let mut found = BTreeSet::new();
-        for name in self.chains() {
-            for folder in self.archive.store.folders(&name.folder()).await? {
-                if let Some(chain) = parse_chain(folder.as_str()) {
-                    found.insert((chain.partition(), chain));
-                }
-            }
-        }
-        let partition = |(_, chain)| Partition { archive: self.archive.clone(), chain };
+        let partition =
+            |((_, chain), elsewhere)| Partition { archive: archive(), chain, elsewhere };
         Ok(found.into_iter().map(partition).collect())
     }
 
@@ -228,6 +266,8 @@ impl fmt::Display for Topic {
 pub struct Partition {
     archive: Archive,
     chain: ChainId,
+    /// Folders into which the original put files of the same partition.
+    elsewhere: Vec<Folder>,
 }
 
 impl Partition {
@@ -241,6 +281,11 @@ impl Partition {
     #[must_use]
     pub const fn chain(&self) -> &ChainId {
         &self.chain
+    }
+
+    /// Folders besides its own that hold files of it: another tool's.
+    pub(super) fn elsewhere(&self) -> &[Folder] {
+        &self.elsewhere
     }
 
     /// Its number.
@@ -267,10 +312,9 @@ impl Partition {
         RecordStream::start(self, slice, 1)
     }
 
-    /// What lies in its folder: one listing.
+    /// What lies in its folder: one listing, and another one where the original had it, too.
     pub async fn entries(&self) -> Result<Entries, ArchiveError> {
-        let listing = self.archive.store.list(&self.chain.folder(), None).await?;
-        Ok(Entries::of_listing(&self.chain, listing))
+        Ok(Entries::listed(&*self.archive.store, &self.chain, &self.elsewhere).await?)
     }
 }
 

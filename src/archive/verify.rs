@@ -15,10 +15,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
 
-use super::ledger::{Account, Ledger, Looked, Root, check_succession};
+use super::elder::SurveyError;
+use super::ledger::{Account, Elders, Ledger, Looked, Root, Seen, check_join, check_succession};
 use super::look::look;
-use super::{Entry, Partition};
-use crate::store::names::ChainId;
+use super::summary::folder_of;
+use super::{Elder, Entry, Layout, Partition};
+use crate::store::names::{ChainId, Name};
 
 /// How many chains are listed ahead of the objects that are looked at.
 const LISTED_AHEAD: usize = 8;
@@ -37,10 +39,14 @@ pub trait Watch: Sync {
 
 /// What comes out of the listings, in order.
 enum Item {
-    Begin(ChainId, Root, Vec<crate::store::names::Name>),
+    Begin(ChainId, Root, Vec<Name>),
     Unlisted(ChainId, String),
     Object(Entry),
     Looked(Entry, Looked),
+    /// What another tool archived, before the chain.
+    BeginElders(ChainId, Layout, String, Vec<Name>),
+    Elder(Partition, Elder),
+    Seen(Elder, Seen),
 }
 
 /// The accounts of `chains`, in their order, which has to be that of
@@ -56,7 +62,7 @@ pub async fn verify(
     let Some(store) = chains.first().map(|chain| chain.archive().store()) else {
         return Vec::new();
     };
-    let look_at = async |entry: Entry| {
+    let look_at = async |item: Item| {
         // Never closed.
         let _slot = slots.acquire().await;
         let told = AtomicU64::new(0);
@@ -64,21 +70,29 @@ pub async fn verify(
             told.fetch_add(bytes, Relaxed);
             watch.read(bytes);
         };
-        let looked = look(&**store, &entry, bodies, &read).await;
+        let (item, size) = match item {
+            Item::Object(entry) => {
+                let (looked, size) = (look(&**store, &entry, bodies, &read).await, entry.size);
+                (Item::Looked(entry, looked), size)
+            }
+            Item::Elder(partition, elder) => {
+                let seen = if bodies { see(&partition, &elder, &read).await } else { Seen::Name };
+                let size = elder.size;
+                (Item::Seen(elder, seen), size)
+            }
+            item => return item,
+        };
         // Its tail, and what of a damaged one was not read.
-        watch.read(entry.size.saturating_sub(told.load(Relaxed)));
+        watch.read(size.saturating_sub(told.load(Relaxed)));
         watch.looked();
-        Item::Looked(entry, looked)
+        item
     };
     let mut looked = std::pin::pin!(
         stream::iter(chains)
             .map(|chain| begin(chain, watch))
             .buffered(LISTED_AHEAD)
             .flat_map(stream::iter)
-            .map(async |item| match item {
-                Item::Object(entry) => look_at(entry).await,
-                item => item,
-            })
+            .map(look_at)
             .buffered(jobs.saturating_mul(WAITING))
     );
     let mut accounts = Accounts::default();
@@ -95,20 +109,49 @@ async fn begin(partition: &Partition, watch: &dyn Watch) -> Vec<Item> {
         Ok(entries) => entries,
         Err(error) => return vec![Item::Unlisted(chain, error.to_string())],
     };
-    let root = partition.root(entries.has_record()).await;
-    let foreign = entries.foreign().iter().map(|line| line.name.clone()).collect();
-    let bytes = entries.chain().iter().map(|entry| entry.size).fold(0, u64::saturating_add);
-    watch.listed(u64::try_from(entries.chain().len()).unwrap_or(u64::MAX), bytes);
-    let mut items = vec![Item::Begin(chain, root, foreign)];
-    items.extend(entries.into_chain().into_iter().map(Item::Object));
+    let sizes = entries.chain().iter().map(|entry| entry.size);
+    let bytes = sizes.chain(entries.elders().iter().map(|elder| elder.size));
+    let objects = entries.chain().len() + entries.elders().len();
+    watch.listed(u64::try_from(objects).unwrap_or(u64::MAX), bytes.fold(0, u64::saturating_add));
+    let mut foreign: Vec<Name> = entries.foreign().iter().map(|line| line.name.clone()).collect();
+    let mut items = Vec::new();
+    let own = entries.elders().is_empty() || entries.has_record() || !entries.chain().is_empty();
+    for layout in [Layout::Original, Layout::KafkaStore] {
+        let of = |elder: &&Elder| elder.layout == layout;
+        let elders: Vec<&Elder> = entries.elders().iter().filter(of).collect();
+        if elders.is_empty() {
+            continue;
+        }
+        // Of the chain, if there is one, else of the first of these.
+        let strange = if own { Vec::new() } else { std::mem::take(&mut foreign) };
+        items.push(Item::BeginElders(chain.clone(), layout, folder_of(&elders), strange));
+        items.extend(elders.into_iter().map(|e| Item::Elder(partition.clone(), e.clone())));
+    }
+    if own {
+        let root = partition.root(entries.has_record()).await;
+        items.push(Item::Begin(chain, root, foreign));
+        items.extend(entries.into_chain().into_iter().map(Item::Object));
+    }
     items
+}
+
+/// Reads a file of another tool's.
+async fn see(partition: &Partition, elder: &Elder, read: &(dyn Fn(u64) + Sync)) -> Seen {
+    match partition.look_at_elder(elder, read).await {
+        Ok(found) => Seen::Whole(found),
+        Err(SurveyError::Wrong(error)) => Seen::Wrong(error.fault(), error.to_string()),
+        Err(error) => Seen::Unseen(error.to_string()),
+    }
 }
 
 /// The ledgers, one after the other.
 #[derive(Default)]
 struct Accounts {
     open: Option<(ChainId, Ledger)>,
-    /// Of the partition at hand.
+    /// Of what another tool archived.
+    elders: Option<Elders>,
+    /// Of the partition at hand: what other tools archived, and its chains.
+    before: Vec<Account>,
     partition: Vec<Account>,
     at: Option<ChainId>,
     done: Vec<Account>,
@@ -132,12 +175,29 @@ impl Accounts {
                     ledger.object(entry, looked);
                 }
             }
+            Item::BeginElders(chain, layout, folder, foreign) => {
+                self.turn_to(chain);
+                let ledger = self.elders.insert(Elders::new(layout, folder));
+                for name in &foreign {
+                    ledger.foreign(name);
+                }
+            }
+            Item::Seen(elder, seen) => {
+                if let Some(ledger) = &mut self.elders {
+                    ledger.file(&elder, seen);
+                }
+            }
             // Every one of them was looked at.
-            Item::Object(_) => {}
+            Item::Object(_) | Item::Elder(..) => {}
         }
     }
 
     fn open(&mut self, chain: ChainId, root: Root) -> &mut Ledger {
+        self.turn_to(chain.clone());
+        &mut self.open.insert((chain.clone(), Ledger::new(chain, root))).1
+    }
+
+    fn turn_to(&mut self, chain: ChainId) {
         self.close();
         let same = self.at.as_ref().is_some_and(|at| {
             at.partition() == chain.partition() && at.name().topic() == chain.name().topic()
@@ -145,16 +205,20 @@ impl Accounts {
         if !same {
             self.close_partition();
         }
-        self.at = Some(chain.clone());
-        &mut self.open.insert((chain.clone(), Ledger::new(chain, root))).1
+        self.at = Some(chain);
     }
 
     fn close(&mut self) {
+        self.before.extend(self.elders.take().map(Elders::finish));
         self.partition.extend(self.open.take().map(|(_, ledger)| ledger.finish()));
     }
 
     fn close_partition(&mut self) {
+        if let (Some(elders), Some(chain)) = (self.before.last_mut(), self.partition.first()) {
+            check_join(elders, chain);
+        }
         check_succession(&mut self.partition);
+        self.done.append(&mut self.before);
         self.done.append(&mut self.partition);
     }
 

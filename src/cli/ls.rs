@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::table::{Align, Table};
 use super::time::rfc3339;
 use super::{Exit, end, runtime, say, with_causes};
-use crate::archive::{Archive, ArchiveError, Partition, Summary, Topic};
+use crate::archive::{Archive, ArchiveError, Layout, Partition, Summary, Topic};
 use crate::status::human::{bytes, count, many};
 use crate::types::Offset;
 
@@ -45,6 +45,9 @@ FROM is the first offset that is there, NEXT the first one that is not archived 
 first files have expired shows what is left of it. TOPIC@2 is the second chain of a topic that was
 created again, or whose log was truncated. verify says whether all of this is true.
 
+What kafka_store or the original kafkatos3 archived is listed, too, and named so at the line's end.
+Their files say nothing of themselves: - is what only reading all of them would tell.
+
 Exit codes: 0 listed, 64 usage, 66 no such archive or topic, 69 the store does not answer,
 77 permission, 78 configuration.";
 
@@ -62,12 +65,13 @@ struct Line {
     topic: String,
     generation: u32,
     partition: i32,
+    layout: Layout,
     chain: String,
     first: Option<Offset>,
     start: Option<Offset>,
     next: Option<Offset>,
-    records: u64,
-    bytes: u64,
+    records: Option<u64>,
+    bytes: Option<u64>,
     stored_bytes: u64,
     files: u64,
     objects: u64,
@@ -87,12 +91,13 @@ impl Line {
             topic: chain.name().topic().to_string(),
             generation: chain.name().generation(),
             partition: chain.partition().get(),
-            chain: chain.to_string(),
+            layout: summary.layout,
+            chain: summary.folder.clone(),
             first: summary.first,
             start: summary.start,
             next: summary.tip,
-            records: totals.records,
-            bytes: totals.bytes,
+            records: summary.records,
+            bytes: (summary.layout == Layout::Chain).then_some(totals.bytes),
             stored_bytes: summary.stored_bytes,
             files: totals.files,
             objects: summary.objects,
@@ -148,13 +153,15 @@ async fn list(options: &Options) -> Result<(Listing, Exit), ArchiveError> {
         }
     }
     let mut found = stream::iter(&partitions)
-        .map(async |partition| (partition, partition.summary().await))
+        .map(async |partition| (partition, partition.summaries().await))
         .buffered(PARALLEL);
-    while let Some((partition, summary)) = found.next().await {
-        match summary {
-            Ok(summary) => {
-                listing.chains.push(Line::new(partition, &summary));
-                listing.notes.extend(summary.odd);
+    while let Some((partition, summaries)) = found.next().await {
+        match summaries {
+            Ok(summaries) => {
+                for summary in summaries {
+                    listing.chains.push(Line::new(partition, &summary));
+                    listing.notes.extend(summary.odd);
+                }
             }
             Err(error) => failed(&error, &mut listing.notes),
         }
@@ -219,6 +226,7 @@ fn text(listing: &Listing) -> String {
 
 fn row(line: &Line) -> Vec<String> {
     let offset = |offset: Option<Offset>| offset.map(|o| o.to_string()).unwrap_or_default();
+    let known = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = |time: Option<i64>| time.map(rfc3339).unwrap_or_default();
     let topic = match line.generation {
         1 => line.topic.clone(),
@@ -228,6 +236,7 @@ fn row(line: &Line) -> Vec<String> {
         (0, _) => "no file".to_owned(),
         (_, Some(expired)) => format!("{} expired", many(expired, "record")),
         _ if line.closed => "closed".to_owned(),
+        _ if line.layout != Layout::Chain => line.layout.to_string(),
         _ => String::new(),
     };
     vec![
@@ -235,8 +244,8 @@ fn row(line: &Line) -> Vec<String> {
         line.partition.to_string(),
         offset(line.start),
         offset(line.next),
-        count(line.records),
-        bytes(line.bytes),
+        known(line.records.map(count)),
+        known(line.bytes.map(bytes)),
         bytes(line.stored_bytes),
         count(line.files),
         time(line.first_time_ms),
@@ -258,14 +267,21 @@ fn sum(listing: &Listing) -> String {
         chains.iter().map(|line| (&line.topic, line.partition)).collect();
     let gaps = match all(|line| line.gaps) {
         0 => String::new(),
-        gaps => format!(", {}", many(gaps, "recorded gap")),
+        gaps => format!(", {}", many(gaps, "gap")),
     };
+    // Of another tool's files not all is known.
+    let known = |of: fn(&Line) -> Option<u64>| {
+        let least = if chains.iter().all(|line| of(line).is_some()) { "" } else { "at least " };
+        (least, chains.iter().filter_map(of).fold(0, u64::saturating_add))
+    };
+    let ((least, records), (of_least, content)) =
+        (known(|line| line.records), known(|line| line.bytes));
     format!(
-        "{}, {}, {} of {} in {} of {}{gaps}",
+        "{}, {}, {least}{} of {of_least}{} in {} of {}{gaps}",
         many(topics.len() as u64, "topic"),
         many(places.len() as u64, "partition"),
-        many(all(|line| line.records), "record"),
-        bytes(all(|line| line.bytes)),
+        many(records, "record"),
+        bytes(content),
         many(all(|line| line.files), "file"),
         bytes(all(|line| line.stored_bytes)),
     )

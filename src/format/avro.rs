@@ -218,6 +218,8 @@ fn is_header(schema: &Schema) -> bool {
 pub(super) struct Block {
     shape: Shape,
     left: u64,
+    /// Whether more is there than is wanted.
+    cut: bool,
 }
 
 impl Block {
@@ -227,13 +229,24 @@ impl Block {
         let count = take_long(&mut rest).and_then(|count| u64::try_from(count).ok());
         let left =
             count.ok_or(MakError::Corrupt { position: 0, what: "a block's count".into() })?;
-        Ok((Self { shape: shape.clone(), left }, bytes.len() - rest.len()))
+        Ok((Self { shape: shape.clone(), left, cut: false }, bytes.len() - rest.len()))
+    }
+
+    /// How many records are left.
+    pub(super) const fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Leaves out all behind the next `records`.
+    pub(super) fn cut_to(&mut self, records: u64) {
+        self.cut |= records < self.left;
+        self.left = self.left.min(records);
     }
 
     /// Takes the next record, if there is one; `None` if what is left does not read.
     pub(super) fn take(&mut self, from: &mut &[u8], slot: &mut Slot) -> Option<bool> {
         if self.left == 0 {
-            return from.is_empty().then_some(false);
+            return (from.is_empty() || self.cut).then_some(false);
         }
         self.left -= 1;
         self.shape.take(from, slot).map(|()| true)

@@ -106,6 +106,27 @@ impl Piece {
         }
     }
 
+    /// How many records more an Avro block says that it holds; 0 for other formats.
+    #[must_use]
+    pub fn promised(&self) -> u64 {
+        match self {
+            Self::Other(piece) => match &piece.decoder {
+                Decoder::Avro { block, .. } => block.left(),
+                Decoder::Jsonl(_) => 0,
+            },
+            Self::Mak(_) => 0,
+        }
+    }
+
+    /// Leaves an Avro block `records` records more; what stands behind them is not looked at.
+    pub fn cut_to(&mut self, records: u64) {
+        if let Self::Other(piece) = self
+            && let Decoder::Avro { block, .. } = &mut piece.decoder
+        {
+            block.cut_to(records);
+        }
+    }
+
     /// How many parts that are not known here were passed over so far. They may hold records that
     /// nobody here can read.
     #[must_use]

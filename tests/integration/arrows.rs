@@ -29,7 +29,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("spool", &["types", "meta", "chain"]),
     ("model", &["types", "meta", "chain", "spool"]),
     ("status", &["types", "meta", "sys", "supervisor", "store", "spool"]),
-    ("archive", &["types", "meta", "mak", "codec", "format", "config", "store"]),
+    ("archive", &["types", "meta", "mak", "codec", "format", "legacy", "config", "store"]),
     ("catalog", &["types", "url", "meta", "store", "archive"]),
     (
         "worker",

@@ -14,6 +14,7 @@ mod clouds;
 mod connect;
 mod death;
 mod demo;
+mod elders;
 mod errors;
 mod formats;
 mod hostile;

@@ -27,7 +27,7 @@ pub(crate) fn produce(site: &Site, topic: &str, partitions: i32, count: u64) -> 
     producer.expected()
 }
 
-fn put_record(file: &mut Vec<u8>, offset: u64, value: &str) {
+pub(crate) fn put_record(file: &mut Vec<u8>, offset: u64, value: &str) {
     file.extend(0_u64.to_be_bytes());
     file.extend((value.len() as u64).to_be_bytes());
     file.extend(value.as_bytes());
@@ -35,7 +35,12 @@ fn put_record(file: &mut Vec<u8>, offset: u64, value: &str) {
 }
 
 /// A version 1 file of records `offsets`, as the original lays it down.
-fn mak(topic: &str, partition: i32, start: u64, offsets: std::ops::Range<u64>) -> Vec<u8> {
+pub(crate) fn mak(
+    topic: &str,
+    partition: i32,
+    start: u64,
+    offsets: std::ops::Range<u64>,
+) -> Vec<u8> {
     let json = format!(
         "{{\"topic\": \"{topic}\", \"partition\": {partition}, \"startoffset\": {start}, \
          \"starttime\": 1470873600.0}}"
@@ -53,7 +58,7 @@ fn mak(topic: &str, partition: i32, start: u64, offsets: std::ops::Range<u64>) -
     file
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(bytes).expect("pack");
     encoder.finish().expect("pack")
@@ -134,7 +139,7 @@ impl Partition<'_> {
     }
 }
 
-fn put(path: &Path, bytes: &[u8]) {
+pub(crate) fn put(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("create a directory");
     fs::write(path, bytes).expect("write a file");
 }
@@ -265,6 +270,42 @@ fn a_host_is_taken_over_and_nothing_is_lost_or_doubled() {
     assert!(!log.contains("takeover0"), "{log}");
     assert_eq!(files(&site.originals()), objects);
     site.check_with_offsets(&expected);
+    reads_as_one(&site, &topic);
+}
+
+/// What the original archived and the chain behind it are read as one partition, and verified.
+fn reads_as_one(site: &Site, topic: &str) {
+    let config = site.config_file();
+    let run = |command: &str, rest: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
+        let output = program.arg(command).arg(&config).arg(topic).args(rest).output();
+        let output = output.expect("run it");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{command} {rest:?}: {said}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let lines = |offsets: std::ops::Range<u64>| {
+        offsets
+            .map(|offset| format!("{offset} {}", value(0, offset)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    for (slice, expected) in [
+        (&[][..], 0..100),
+        (&["-o", "75", "-c", "10"], 75..85),
+        (&["-o", "-21"], 79..100),
+        (&["-o", "85"], 85..100),
+        (&["-c", "3"], 0..3),
+    ] {
+        let printed = run("cat", &[slice, &["-f", "%o %s\\n"]].concat());
+        assert_eq!(printed.trim_end(), lines(expected), "{slice:?}");
+    }
+    let verified = run("verify", &[]);
+    assert!(verified.contains(&format!("{topic}/0 (original)")), "{verified}");
+    let listed: Vec<_> = run("ls", &[]).lines().map(str::to_owned).collect();
+    assert_eq!(listed.len(), 4, "{listed:#?}");
+    let fields: Vec<_> = listed[1].split_whitespace().skip(2).take(3).collect();
+    assert_eq!(fields, ["0", "80", "-"], "{listed:#?}");
 }
 
 /// An upload of an object under the original's names.

@@ -11,6 +11,7 @@
 //! say how many there were.
 
 mod content;
+mod elders;
 mod walk;
 
 #[cfg(test)]
@@ -19,12 +20,14 @@ mod tests;
 mod tests_of_bodies;
 
 pub use content::{BodyCheck, Content, ContentError};
+pub use elders::{Elders, Seen, check_join};
 pub use walk::Ledger;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::Layout;
 use crate::meta::{ChainRecord, CloseMeta, Follows, GapReason, Identity, ObjectMeta};
 use crate::types::{Offset, Suffix};
 
@@ -143,7 +146,31 @@ pub struct Unseen {
     pub why: String,
 }
 
-/// A recorded gap.
+/// Why a range is nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapCause {
+    /// As the file says that begins with it.
+    Recorded(GapReason),
+    /// Nothing says why: it lies between the files of another tool, or behind them.
+    NotThere,
+}
+
+impl fmt::Display for GapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recorded(reason) => reason.fmt(f),
+            Self::NotThere => f.write_str("no file has them"),
+        }
+    }
+}
+
+impl Serialize for GapCause {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A gap, recorded or found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordedGap {
     /// First offset that is nowhere.
@@ -151,7 +178,7 @@ pub struct RecordedGap {
     /// End, exclusive.
     pub to: Offset,
     /// Why.
-    pub reason: GapReason,
+    pub reason: GapCause,
     /// The object that records it.
     pub object: String,
     /// Whether no record of the chain comes before it.
@@ -178,6 +205,8 @@ pub struct Expired {
 pub struct Account {
     /// Its folder: `orders/000003`, `orders@2/000003`.
     pub chain: String,
+    /// Whose files these are: a chain, or what another tool archived.
+    pub layout: Layout,
     /// Where the chain begins, by `chain.json` or its files.
     pub first: Option<Offset>,
     /// The first offset that is still covered.
@@ -227,6 +256,35 @@ pub struct Account {
 }
 
 impl Account {
+    /// Of a chain of which nothing is known yet.
+    pub(super) const fn new(chain: String) -> Self {
+        Self {
+            chain,
+            layout: Layout::Chain,
+            first: None,
+            start: None,
+            tip: None,
+            files: 0,
+            seals: 0,
+            closed: false,
+            stored_bytes: 0,
+            records: 0,
+            bytes: 0,
+            first_time_ms: None,
+            last_time_ms: None,
+            holes: None,
+            gaps: Vec::new(),
+            expired: None,
+            foreign: Vec::new(),
+            damage: Vec::new(),
+            unseen: Vec::new(),
+            identity: None,
+            close: None,
+            follows: None,
+            begins: None,
+        }
+    }
+
     /// Whose records they are, by the identity record or else the first object.
     #[must_use]
     pub const fn identity(&self) -> Option<&Identity> {

@@ -1,6 +1,6 @@
 //! The walk along a chain, object by object.
 
-use super::{Account, Damage, Expired, Fault, Looked, RecordedGap, Root, Told, Unseen};
+use super::{Account, Damage, Expired, Fault, GapCause, Looked, RecordedGap, Root, Told, Unseen};
 use crate::archive::Entry;
 use crate::meta::{
     ChainRecord, CloseMeta, Disagreement, FileMeta, GapReason, Identity, ObjectMeta, SealMeta,
@@ -48,30 +48,7 @@ impl Ledger {
     #[must_use]
     pub fn new(chain: ChainId, root: Root) -> Self {
         let mut new = Self {
-            account: Account {
-                chain: chain.to_string(),
-                first: None,
-                start: None,
-                tip: None,
-                files: 0,
-                seals: 0,
-                closed: false,
-                stored_bytes: 0,
-                records: 0,
-                bytes: 0,
-                first_time_ms: None,
-                last_time_ms: None,
-                holes: None,
-                gaps: Vec::new(),
-                expired: None,
-                foreign: Vec::new(),
-                damage: Vec::new(),
-                unseen: Vec::new(),
-                identity: None,
-                close: None,
-                follows: None,
-                begins: None,
-            },
+            account: Account::new(chain.to_string()),
             chain,
             record: None,
             at: Place::default(),
@@ -345,7 +322,7 @@ impl Ledger {
             account.gaps.push(RecordedGap {
                 from: gap.from,
                 to: gap.to,
-                reason: gap.reason,
+                reason: GapCause::Recorded(gap.reason),
                 object: entry.name.to_string(),
                 before_first_record: account.records == 0
                     && account.expired.is_none_or(|expired| expired.records == 0),

@@ -8,10 +8,14 @@ use serde::Serialize;
 
 use crate::archive::ledger::{BodyCheck, Content};
 use crate::archive::{Archive, ArchiveError, Object};
+use crate::cli::parse::said_by_name;
 use crate::cli::{Exit, runtime};
-use crate::codec::{self, AvroCodec, Container, Index, Kind as CodecKind, Tail};
+use crate::codec::{
+    self, AvroCodec, AvroHead, AvroHeader, Container, Index, Kind as CodecKind, Tail,
+};
+use crate::format::Stream;
 use crate::mak::v2::{Blocks, Kind};
-use crate::mak::{Header, Reader};
+use crate::mak::{Header, Reader, Record};
 use crate::meta::{FileMeta, MetaMap, ObjectMeta};
 use crate::store::names::{Name, NameError, Parsed, parse};
 use crate::types::Offset;
@@ -157,11 +161,7 @@ impl Found {
         self.body_crc32 = Some(format!("{:08x}", tail.body.crc));
         self.metadata = Some(tail.meta.clone());
         if let Some(avro) = &tail.avro {
-            self.packing = match avro.codec {
-                AvroCodec::Null => "none",
-                AvroCodec::Deflate => "deflate",
-                AvroCodec::Zstandard => "zstandard",
-            };
+            self.packing = packing_of(avro);
         }
         self.checksums = Checksums::NotLookedAt;
         self.complete = Some(true);
@@ -193,6 +193,12 @@ impl Found {
         }
     }
 
+    fn sum(&mut self, sum: &Sum) {
+        (self.records, self.bytes) = (Some(sum.records), Some(sum.bytes));
+        self.first_time_ms = sum.times.map(|(low, _)| low);
+        self.last_time_ms = sum.times.map(|(_, high)| high);
+    }
+
     fn content(&mut self, content: Content) {
         self.holes = Some(content.holes);
         self.checksums = Checksums::Right;
@@ -201,6 +207,27 @@ impl Found {
             self.problem(format!(
                 "{count} blocks are of a kind that is not known here: use a newer kafkatos3"
             ));
+        }
+    }
+}
+
+/// What was counted of a file that says nothing of itself.
+#[derive(Debug, Default)]
+struct Sum {
+    records: u64,
+    bytes: u64,
+    times: Option<(i64, i64)>,
+    next: Option<Offset>,
+}
+
+impl Sum {
+    fn add(&mut self, record: &Record<'_>) {
+        self.records += 1;
+        self.bytes = self.bytes.saturating_add(record.content_bytes());
+        self.next = Some(record.offset.after());
+        if let Some(time) = record.timestamp {
+            let (low, high) = self.times.unwrap_or((time.millis, time.millis));
+            self.times = Some((low.min(time.millis), high.max(time.millis)));
         }
     }
 }
@@ -268,6 +295,7 @@ fn look_at_bytes(file: &str, size: u64, bytes: &[u8]) -> Found {
     let mut found = Found::new(file, size, kind.as_ref().ok().copied());
     match kind.map(|kind| Container::parse(kind, bytes)) {
         Ok(Ok(container)) => container_found(&mut found, &container),
+        _ if kind_of(bytes) == Some(CodecKind::Avro) => avro_found(&mut found, bytes),
         _ => stream_found(&mut found, bytes),
     }
     found
@@ -347,6 +375,45 @@ fn header_found(header: &Header) -> HeaderFound {
     }
 }
 
+const fn packing_of(avro: &AvroHead) -> &'static str {
+    match avro.codec {
+        AvroCodec::Null => "none",
+        codec => codec.as_str(),
+    }
+}
+
+fn kind_of(bytes: &[u8]) -> Option<CodecKind> {
+    CodecKind::detect(bytes.get(..16).unwrap_or(bytes)).ok()
+}
+
+/// An Avro file of another tool: its name says what it does not say itself, if it is kafka_store's.
+fn avro_found(found: &mut Found, bytes: &[u8]) {
+    let said = said_by_name(Path::new(&found.file));
+    let mut stream = match Stream::open(bytes, said) {
+        Ok(stream) => stream,
+        Err(error) => return found.problem(crate::cli::with_causes(&error)),
+    };
+    if let Ok(Some((header, _))) = AvroHeader::parse(bytes) {
+        found.packing = packing_of(&header.head);
+    }
+    found.format = Some(stream.format().as_str());
+    let about = stream.about();
+    found.start = about.start;
+    let mut sum = Sum::default();
+    let broken = loop {
+        match stream.next_record() {
+            Ok(Some(record)) => sum.add(&record),
+            Ok(None) => break None,
+            Err(error) => break Some(crate::cli::with_causes(&error)),
+        }
+    };
+    // Without a start its offsets are not known.
+    found.next = about.start.map(|start| sum.next.unwrap_or(start));
+    found.sum(&sum);
+    found.complete = Some(broken.is_none());
+    found.problems.extend(broken);
+}
+
 /// A file without a tail: of the original tool, or of the spool. It is read from front to back.
 fn stream_found(found: &mut Found, bytes: &[u8]) {
     let unpacked = match codec::unpack(BufReader::new(bytes)) {
@@ -361,29 +428,18 @@ fn stream_found(found: &mut Found, bytes: &[u8]) {
     found.header = Some(header_found(reader.header()));
     let start = reader.header().start();
     found.start = Some(start);
-    let (mut records, mut content, mut next) = (0, 0, start);
-    let mut times: Option<(i64, i64)> = None;
+    let mut sum = Sum::default();
     let broken = loop {
         match reader.next_record() {
-            Ok(Some(record)) => {
-                records += 1;
-                content += record.content_bytes();
-                next = record.offset.after();
-                if let Some(time) = record.timestamp {
-                    let (low, high) = times.unwrap_or((time.millis, time.millis));
-                    times = Some((low.min(time.millis), high.max(time.millis)));
-                }
-            }
+            Ok(Some(record)) => sum.add(&record),
             Ok(None) => break None,
             Err(error) => break Some(crate::cli::with_causes(&error)),
         }
     };
     let finish = reader.finish().copied();
     found.complete = (found.mak == Some(2)).then_some(finish.is_some());
-    found.next = Some(finish.map_or(next, |finish| finish.next));
-    (found.records, found.bytes) = (Some(records), Some(content));
-    found.first_time_ms = times.map(|(low, _)| low);
-    found.last_time_ms = times.map(|(_, high)| high);
+    found.next = Some(finish.map_or(sum.next.unwrap_or(start), |finish| finish.next));
+    found.sum(&sum);
     let unfinished = found.complete == Some(false);
     found.checksums = match (&broken, found.mak, found.packing) {
         (Some(_), ..) if !unfinished => Checksums::Wrong,

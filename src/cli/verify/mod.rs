@@ -82,7 +82,10 @@ A gap is a range of offsets that the chain itself records: gone from Kafka befor
 or skipped by an operator. What is gone from a chain's end can't be seen in the archive: the next
 file's name is simply free. --against sees it: the group commits only what is archived.
 
-Exit codes: 0 whole; 1 whole but for recorded gaps behind a chain's first record (with --strict: any
+What kafka_store or the original kafkatos3 archived is read to its end, too: its files have to
+follow each other (between two of the original's there may be gaps) and to be what their names say.
+
+Exit codes: 0 whole; 1 whole but for gaps behind a chain's first record (with --strict: any
 gap), or for files that are gone from a chain's beginning; 2 damage, each named with its object; 3
 not all of it could be looked at; 64 usage.";
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::against::Compared;
 
+use crate::archive::Layout;
 use crate::archive::ledger::{Account, Damage, Unseen};
 use crate::cli::Exit;
 use crate::cli::table::{Align, Table};
@@ -171,13 +172,19 @@ impl Report {
                 offset.map(|offset| offset.to_string()).unwrap_or_default()
             };
             let gaps = account.gaps.len() as u64;
+            // What another tool archived says nothing of itself: only its bodies do.
+            let told = (account.layout == Layout::Chain || self.bodies_read).then_some(());
+            let unknown = || "-".to_owned();
             table.push(vec![
-                account.chain.clone(),
+                match account.layout {
+                    Layout::Chain => account.chain.clone(),
+                    layout => format!("{} ({layout})", account.chain),
+                },
                 offset(account.start.or(account.first)),
                 offset(account.tip),
-                count(account.records),
+                told.map_or_else(unknown, |()| count(account.records)),
                 account.holes.map(count).unwrap_or_default(),
-                bytes(account.bytes),
+                told.map_or_else(unknown, |()| bytes(account.bytes)),
                 bytes(account.stored_bytes),
                 count(account.files),
                 if gaps == 0 { String::new() } else { count(gaps) },
@@ -250,7 +257,7 @@ impl Report {
             Verdict::Gaps if gaps == 0 => {
                 "whole but for what is gone from the beginning".to_owned()
             }
-            Verdict::Gaps => format!("whole but for {}", many(gaps, "recorded gap")),
+            Verdict::Gaps => format!("whole but for {}", many(gaps, "gap")),
             Verdict::Unseen => format!("{} not looked at", many(unseen, "object")),
             Verdict::Damaged => format!("DAMAGED in {}", many(damage, "place")),
         };
@@ -314,7 +321,7 @@ fn cluster(compared: &Compared, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::ledger::{Expired, Fault, Ledger, RecordedGap, Root};
+    use crate::archive::ledger::{Expired, Fault, GapCause, Ledger, RecordedGap, Root};
     use crate::meta::GapReason;
     use crate::store::names::ChainName;
     use crate::types::{Offset, Partition, TopicName};
@@ -327,7 +334,7 @@ mod tests {
     fn gap(before_first_record: bool) -> Account {
         let (from, to) = (Offset::ZERO, Offset::new(7).unwrap());
         let object = "orders/000003/x".to_owned();
-        let reason = GapReason::Retention;
+        let reason = GapCause::Recorded(GapReason::Retention);
         let gap = RecordedGap { from, to, reason, object, before_first_record };
         let mut account = account();
         account.gaps.push(gap);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::archive::ledger::{Account, Damage, Fault, Unseen};
-use crate::archive::{Archive, ArchiveError, Entry, Location, Object, Partition};
+use crate::archive::{Archive, ArchiveError, Entry, Layout, Location, Object, Partition};
 use crate::chain::CommitNote;
 use crate::cli::{runtime, with_causes};
 use crate::config::Config;
@@ -163,6 +163,7 @@ pub(super) fn compare(against: &Against<'_>, accounts: &mut [Account]) -> Result
 /// The chain of the highest generation that the archive has of a partition.
 fn latest(accounts: &[Account], tp: &TopicPartition) -> Option<(usize, ChainId)> {
     let chains = accounts.iter().enumerate();
+    let chains = chains.filter(|(_, account)| account.layout == Layout::Chain);
     let chains = chains.filter_map(|(index, account)| Some((index, parse_chain(&account.chain)?)));
     let of_tp = chains.filter(|(_, chain)| {
         *chain.name().topic() == tp.topic && chain.partition() == tp.partition
