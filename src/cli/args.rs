@@ -1,7 +1,7 @@
 //! The command line of `kafkatos3`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -193,12 +193,35 @@ fn understand(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
         (Some(Sub::Cat(options)), _) => Ok(Command::Cat(options)),
         (Some(Sub::Convert(options)), _) => Ok(Command::Convert(options)),
         (Some(Sub::Demo { dir }), _) => Ok(Command::Demo { dir }),
+        (None, Some(config)) if looks_mistyped(&config) => Err(mistyped(&config)),
         (None, Some(config)) => Ok(Command::Run { config, exit_at_end: args.exit_at_end }),
         (None, None) => Err(Args::command().error(
             clap::error::ErrorKind::MissingRequiredArgument,
             "name a configuration file, or a command",
         )),
     }
+}
+
+/// Whether it is a bare word and no file; a command's name is a file's here, behind a "--".
+fn looks_mistyped(config: &Path) -> bool {
+    let word = config.to_str().unwrap_or_default();
+    let bare = !word.is_empty() && !word.contains(['.', '/']);
+    bare && !config.exists() && Args::command().find_subcommand(word).is_none()
+}
+
+fn mistyped(config: &Path) -> clap::Error {
+    let word = config.display().to_string();
+    let command = Args::command();
+    let known = command.get_subcommands().map(clap::Command::get_name);
+    let scored = known.map(|name| (strsim::damerau_levenshtein(name, &word), name));
+    let hint = match scored.min() {
+        Some((distance, name)) if distance <= 2 && distance < word.len() => {
+            format!("did you mean \"{name}\"?")
+        }
+        _ => "name a configuration file, or a command of --help".to_owned(),
+    };
+    let text = format!("there is neither a command nor a file \"{word}\"; {hint}");
+    Args::command().error(clap::error::ErrorKind::InvalidSubcommand, text)
 }
 
 /// Prints what clap has to say; `--help` and `--version` are no errors, everything else is usage.
@@ -249,6 +272,17 @@ mod tests {
         for line in ["check x.cfg --connect --json", "check --json --connect x.cfg"] {
             assert_eq!(read(line), wanted, "{line}");
         }
+    }
+
+    #[test]
+    fn a_mistyped_command_is_no_configuration() {
+        let said = |word: &str| {
+            let words = ["kafkatos3", word].map(OsString::from);
+            understand(words).expect_err(word).to_string()
+        };
+        assert!(said("lss").contains("neither a command nor a file \"lss\"; did you mean \"ls\"?"));
+        assert!(said("verfiy").contains("did you mean \"verify\"?"));
+        assert!(said("production").contains("or a command of --help"));
     }
 
     #[test]
