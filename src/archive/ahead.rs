@@ -1,5 +1,4 @@
-//! What runs ahead of a [`RecordStream`](super::RecordStream): lists, opens, fetches, and has
-//! unpacked.
+//! What runs ahead of a [`RecordStream`](super::RecordStream): lists, opens and fetches.
 //!
 //! **Requests.** One listing; for each file one request for its end (two if its tail is longer than
 //! 64 KiB); then one for each run of frames that fits into the room, some of them at the same time.
@@ -22,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::batch::File;
 use super::engine::Engine;
 use super::slice::{Seek, Slice, Start};
-use super::stream::{Chunk, Item};
+use super::stream::{Item, Packed};
 use super::{ArchiveError, Elder, Entries, Entry, Object};
 use crate::codec::Frame;
 use crate::meta::{ChainRecord, ObjectMeta};
@@ -125,7 +124,7 @@ impl Runner {
         let plan = self.plan().await?;
         self.tell(Item::Begin(plan.seek))?;
         let reached = self.read_elders(&plan.elders, plan.seek, plan.begins).await?;
-        let mut reading = Reading { seek: plan.seek, at: None, closed: None };
+        let mut reading = Reading { seek: plan.seek, before: 0, at: None, closed: None };
         self.read_entries(plan, &mut reading).await?;
         if self.slice.follows() {
             self.tell(Item::CaughtUp)?;
@@ -306,7 +305,8 @@ impl Runner {
         {
             return Ok(());
         }
-        let wanted = self.slice.frames(&opened.file.tail.index, reading.seek);
+        let index = &opened.file.tail.index;
+        let wanted = self.slice.frames(index, reading.seek, &mut reading.before);
         if !wanted.is_empty() && matches!(reading.seek, Some(Seek::Time(_))) {
             // The first record is in here, or at the beginning of the next file.
             reading.seek = None;
@@ -332,7 +332,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Fetches one run of frames, and has each unpacked as soon as it is here.
+    /// Fetches one run of frames.
     async fn fetch(
         &self,
         opened: &Opened,
@@ -346,25 +346,24 @@ impl Runner {
         let mut jobs = Vec::with_capacity(run.len());
         for (index, cost) in run.iter().zip(costs) {
             let Some(frame) = frames.get(*index) else { break };
-            let (done, unpacked) = oneshot::channel();
+            let (done, fetched) = oneshot::channel();
             let share = usize::try_from(cost).unwrap_or(usize::MAX).min(room.num_permits());
             let Some(room) = room.split(share) else { break };
             let position = position.of(frames, *index);
             jobs.push(Job { index: *index, range: frame.range(), position, room, done });
-            self.tell(Item::Batch(unpacked))?;
+            self.tell(Item::Fetching(fetched))?;
         }
         let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return Ok(()) };
         let range = first.range.start..last.range.end;
         let file = Arc::clone(&opened.file);
-        let engine = self.engine.clone();
         if let Some(bytes) = opened.slice(&range) {
-            unpack_all(&engine, &file, &range, &bytes, jobs);
+            hand_over(&file, &range, &bytes, jobs);
             return Ok(());
         }
         let store = Arc::clone(&self.store);
         self.engine.spawn(async move {
             match store.get_range(&file.name, range.clone()).await {
-                Ok(bytes) => unpack_all(&engine, &file, &range, &bytes, jobs),
+                Ok(bytes) => hand_over(&file, &range, &bytes, jobs),
                 Err(error) => {
                     // The first one is told; the others go with their jobs, and nobody gets there.
                     if let Some(job) = jobs.into_iter().next() {
@@ -472,6 +471,8 @@ impl Patience {
 /// How far the reading of a chain has come.
 struct Reading {
     seek: Option<Seek>,
+    /// How many of the records so far are wanted for sure.
+    before: u64,
     /// Where the next file has to begin.
     at: Option<Position>,
     /// The chain that goes on behind a closing seal.
@@ -538,35 +539,22 @@ impl Opened {
     }
 }
 
-/// A frame that is fetched, and what is to become of it.
+/// A frame that is being fetched.
 struct Job {
     index: usize,
     range: Range<u64>,
     position: u64,
     room: OwnedSemaphorePermit,
-    done: oneshot::Sender<Result<Chunk, ArchiveError>>,
+    done: oneshot::Sender<Result<Packed, ArchiveError>>,
 }
 
-/// Has the frames unpacked that lie in `bytes`, which are those of `range`.
-fn unpack_all(
-    engine: &Engine,
-    file: &Arc<File>,
-    range: &Range<u64>,
-    bytes: &Bytes,
-    jobs: Vec<Job>,
-) {
-    for job in jobs {
+/// Hands out the frames that lie in `bytes`, which are those of `range`.
+fn hand_over(file: &Arc<File>, range: &Range<u64>, bytes: &Bytes, jobs: Vec<Job>) {
+    for Job { index, range: of, position, room, done } in jobs {
         let place = |at: u64| usize::try_from(at - range.start).unwrap_or(usize::MAX);
-        let packed = bytes.slice(place(job.range.start)..place(job.range.end));
-        let (file, spares) = (Arc::clone(file), engine.clone());
-        engine.unpack(move |bench| {
-            let codec = bench.codec(&file.tail, file.suffix);
-            let raw = spares.spare();
-            let batch = file.unpack(job.index, job.position, &packed, codec, raw);
-            let chunk = batch.map(|batch| Chunk { batch, room: job.room });
-            // Nobody may wait any more.
-            let _ = job.done.send(chunk);
-        });
+        let bytes = bytes.slice(place(of.start)..place(of.end));
+        // Nobody may wait any more.
+        let _ = done.send(Ok(Packed { file: Arc::clone(file), index, position, bytes, room }));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ArchiveError;
 use crate::codec::{CodecError, Frame, FrameCodec, Tail};
 use crate::format::{Content, Piece, Spot};
-use crate::mak::{Header, MakError, Record};
+use crate::mak::{Header, MakError, Record, Shown};
 use crate::meta::{FileMeta, ObjectMeta};
 use crate::store::names::Name;
 use crate::types::{Offset, Suffix};
@@ -45,6 +45,10 @@ impl File {
 
     pub(super) fn disagree(&self, what: impl Into<String>) -> ArchiveError {
         ArchiveError::Disagree { object: self.url.clone(), what: what.into() }
+    }
+
+    fn outside(&self, offset: Offset) -> ArchiveError {
+        self.disagree(format!("offset {offset} is not in the frame of its index"))
     }
 
     fn unreadable(&self, source: MakError) -> ArchiveError {
@@ -133,6 +137,11 @@ impl Batch {
         &self.file
     }
 
+    /// Whether its records have times at all.
+    pub(super) fn is_dated(&self) -> bool {
+        self.file.file().is_none_or(|file| file.mak != 1)
+    }
+
     /// Whether there is another record.
     #[inline]
     pub(super) fn has_more(&mut self) -> Result<bool, ArchiveError> {
@@ -140,13 +149,35 @@ impl Batch {
         piece.has_more().map_err(|source| file.unreadable(source))
     }
 
+    /// Shows one record after the other, for as long as the answer is [`Shown::Next`]. Whether one
+    /// was answered otherwise; if not, there is no more.
+    #[inline]
+    pub(super) fn each(
+        &mut self,
+        mut show: impl FnMut(Record<'_>) -> Shown,
+    ) -> Result<bool, ArchiveError> {
+        let Self { piece, file, covers_to, .. } = self;
+        let mut outside = None;
+        let found = piece.each(|record| {
+            if record.offset < *covers_to {
+                return show(record);
+            }
+            outside = Some(record.offset);
+            Shown::Last
+        });
+        match outside {
+            Some(offset) => Err(file.outside(offset)),
+            None => found.map_err(|source| file.unreadable(source)),
+        }
+    }
+
     /// Passes over records for as long as `skip` says so; whether one is left, which is next then.
+    #[inline]
     pub(super) fn skip_while(
         &mut self,
-        skip: impl FnMut(&Record<'_>) -> bool,
+        mut skip: impl FnMut(&Record<'_>) -> bool,
     ) -> Result<bool, ArchiveError> {
-        let Self { piece, file, .. } = self;
-        piece.skip_while(skip).map_err(|source| file.unreadable(source))
+        self.each(|record| if skip(&record) { Shown::Next } else { Shown::Keep })
     }
 
     /// The next record; `None` behind the last.
@@ -154,10 +185,7 @@ impl Batch {
     pub(super) fn next_record(&mut self) -> Result<Option<Record<'_>>, ArchiveError> {
         let Self { piece, file, covers_to, .. } = self;
         match piece.next_record() {
-            Ok(Some(record)) if record.offset >= *covers_to => {
-                let what = format!("offset {} is not in the frame of its index", record.offset);
-                Err(file.disagree(what))
-            }
+            Ok(Some(record)) if record.offset >= *covers_to => Err(file.outside(record.offset)),
             Ok(found) => Ok(found),
             Err(source) => Err(file.unreadable(source)),
         }

@@ -7,9 +7,12 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::shelf::Shelf;
-use super::tests::{Given, at, given};
+use super::tests::{Given, at, given, plain};
 use super::*;
-use crate::types::Partition as Number;
+use crate::codec::{ContainerWriter, Level};
+use crate::meta::{Act, CloseMeta, ObjectMeta, Succession, Totals};
+use crate::store::names::ChainName;
+use crate::types::{Partition as Number, Suffix, TopicName, WriterToken};
 
 /// Waits for answers that come from other threads.
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -62,6 +65,61 @@ fn read(mut stream: RecordStream) -> Result<Vec<OwnedRecord>, (Vec<OwnedRecord>,
             }
         }
     })
+}
+
+/// The same, shown so many records at a time.
+fn shown(mut stream: RecordStream, at_once: usize) -> Vec<OwnedRecord> {
+    wait(async {
+        let mut found = Vec::new();
+        while stream.ready().await.unwrap() != Next::Nothing {
+            let before = found.len();
+            stream
+                .each_here(|_, record| {
+                    found.push(OwnedRecord::from(record));
+                    found.len() < before + at_once
+                })
+                .unwrap();
+            assert!((1..=at_once).contains(&(found.len() - before)));
+        }
+        found
+    })
+}
+
+#[test]
+fn who_follows_goes_on_behind_a_closing_seal() {
+    let (first, second) = (plain(12, 3, 2, Suffix::MakGz), plain(12, 3, 2, Suffix::MakZst));
+    let close = CloseMeta {
+        identity: first.meta().identity,
+        generation: 1,
+        first: at(first.start),
+        suffix: Suffix::MakGz,
+        at: at(first.next),
+        next: Succession {
+            first: at(second.start),
+            suffix: second.suffix,
+            act: Act::new("somebody", 1, "a test"),
+        },
+        writer: WriterToken(7),
+        totals: Totals::default(),
+    };
+    let name = |generation| {
+        ChainName::new(TopicName::new("orders").unwrap(), generation)
+            .partition(Number::new(3).unwrap())
+    };
+    let writer = ContainerWriter::new(Vec::new(), Level::new(Suffix::MakGz, None).unwrap());
+    let (closing, _) = writer.finish(&ObjectMeta::Close(close).to_map()).unwrap();
+    let archive = Archive::of_store(Arc::new(Shelf::of_all([
+        (first.name(), first.container(&first.map())),
+        (name(1).object(at(first.next), Suffix::MakGz), closing),
+        (name(2).object(at(second.start), second.suffix), second.container(&second.map())),
+    ])))
+    .unwrap();
+    let mut stream = archive.chain(name(1)).read(&Slice::default().following());
+    wait(async {
+        for expected in first.records.iter().chain(&second.records) {
+            assert_eq!(stream.next_owned().await.unwrap().as_ref(), Some(expected));
+        }
+    });
 }
 
 /// Which slice, as numbers that are made to fit what there is.
@@ -141,7 +199,9 @@ impl Wanted {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn any_slice_of_a_chain_is_what_it_says(files in vec(given(), 1..5), wanted in vec(wanted(), 8)) {
+    fn any_slice_of_a_chain_is_what_it_says(
+        files in vec(given(), 1..5), wanted in vec(wanted(), 8), at_once in 1..20usize,
+    ) {
         let files = chained(files);
         let all: Vec<_> = files.iter().flat_map(|file| file.records.clone()).collect();
         let tip = files.last().unwrap().next;
@@ -151,7 +211,9 @@ proptest! {
         for wanted in wanted {
             let slice = wanted.slice(tip, &offsets);
             let found = read(partition.read(&slice)).map_err(|(_, error)| error).unwrap();
-            prop_assert_eq!(found, wanted.pick(&all, tip, &offsets), "{:?}", slice);
+            let picked = wanted.pick(&all, tip, &offsets);
+            prop_assert_eq!(&found, &picked, "{:?}", slice);
+            prop_assert_eq!(shown(partition.read(&slice), at_once), picked, "{:?}", slice);
         }
     }
 

@@ -13,13 +13,15 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::codec::{AvroHead, FrameCodec, Tail};
+use crate::codec::{AvroHead, FRAME_TARGET, FrameCodec, Tail};
 use crate::types::Suffix;
 
 /// More threads than this would only wait for the one that reads the records.
 const MOST_UNPACKERS: usize = 4;
 /// How many buffers of read batches are kept for the next ones.
 const SPARES: usize = 8;
+/// Bytes of a buffer: nearly every frame fits.
+const SPARE: usize = FRAME_TARGET + FRAME_TARGET / 4;
 
 /// What an unpacking thread keeps from job to job.
 #[derive(Debug, Default)]
@@ -118,13 +120,15 @@ impl Engine {
 
     /// A buffer that was used before, or a new one.
     pub(super) fn spare(&self) -> Vec<u8> {
-        self.0.spares.1.try_recv().unwrap_or_default()
+        self.0.spares.1.try_recv().unwrap_or_else(|_| Vec::with_capacity(SPARE))
     }
 
-    /// Keeps a buffer, if there is room.
+    /// Keeps a buffer, if there is room and it is none of the few that are larger.
     pub(super) fn keep(&self, buffer: Vec<u8>) {
-        // What there is no room for is freed.
-        let _ = self.0.spares.0.try_send(buffer);
+        if buffer.capacity() <= SPARE {
+            // What there is no room for is freed.
+            let _ = self.0.spares.0.try_send(buffer);
+        }
     }
 }
 

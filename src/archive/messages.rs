@@ -136,6 +136,22 @@ impl Messages {
         Ok(Some(Message { chain, record }))
     }
 
+    /// Shows all records that are at hand without waiting, one after the other, or until `show` says
+    /// that it was enough: the quickest way to read. Then [`ready`](Self::ready) is to be asked.
+    #[inline]
+    pub fn each_here(
+        &mut self,
+        mut show: impl FnMut(Message<'_>) -> bool,
+    ) -> Result<(), ArchiveError> {
+        let Self { streams, left, failed, .. } = self;
+        let Some(stream) = streams.front_mut() else { return Ok(()) };
+        let read = stream.each_here(|chain, record| {
+            *left = left.map(|left| left.saturating_sub(1));
+            show(Message { chain, record }) && *left != Some(0)
+        });
+        read.inspect_err(|_| *failed = true)
+    }
+
     fn start_streams(&mut self) {
         let at_once = if self.slice.may_stop_early() { 1 } else { AT_ONCE };
         let share = at_once.min(self.partitions.len() + self.streams.len());

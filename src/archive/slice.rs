@@ -125,8 +125,9 @@ impl Slice {
         self.may_stop_early() || self.end.is_some() || self.to_time.is_some()
     }
 
-    /// The frames of one file that may hold wanted records, from where `seek` says.
-    pub(super) fn frames(&self, index: &Index, seek: Option<Seek>) -> Vec<usize> {
+    /// The frames of one file that may hold wanted records, from where `seek` says. `before` counts
+    /// the records that are wanted for sure, in this file and those before it.
+    pub(super) fn frames(&self, index: &Index, seek: Option<Seek>, before: &mut u64) -> Vec<usize> {
         let all = index.frames();
         let left = match seek {
             None => all.len(),
@@ -135,7 +136,14 @@ impl Slice {
         };
         let from = all.len().saturating_sub(left);
         let until = self.end.map_or(all.len(), |end| all.partition_point(|f| f.info.first < end));
-        let until = self.until(all, from, until);
+        // Part of a frame may lie before the place that is sought, so it proves nothing.
+        let is_behind = |at: usize, frame: &Frame| match seek {
+            None => true,
+            Some(Seek::Offset(offset)) => frame.info.first >= offset,
+            Some(Seek::Time(_)) => at > from,
+        };
+        let sure = all.iter().enumerate().take(until).skip(from);
+        let until = self.until(sure.filter(|(at, frame)| is_behind(*at, frame)), until, before);
         // The record that begins the slice may not be wanted itself; those behind it may be.
         let begins = |at: &usize| *at == from && matches!(seek, Some(Seek::Time(_)));
         let wanted =
@@ -143,13 +151,16 @@ impl Slice {
         (from..until).filter(wanted).collect()
     }
 
-    /// Where it ends for sure by what the index says of numbers and times. Of the first frame, part
-    /// may lie before the start, so it proves nothing.
-    fn until(&self, frames: &[Frame], from: usize, until: usize) -> usize {
-        let mut records = 0;
-        for (at, frame) in frames.iter().enumerate().take(until).skip(from.saturating_add(1)) {
-            records += u64::from(frame.info.records);
-            let enough = self.at_most.is_some_and(|most| records >= most) && !self.picks();
+    /// Where it ends for sure, by what the index says of numbers and times of these frames.
+    fn until<'f>(
+        &self,
+        frames: impl Iterator<Item = (usize, &'f Frame)>,
+        until: usize,
+        before: &mut u64,
+    ) -> usize {
+        for (at, frame) in frames {
+            *before += u64::from(frame.info.records);
+            let enough = self.at_most.is_some_and(|most| *before >= most) && !self.picks();
             let stops = |stop| frame.info.times.is_some_and(|(_, latest)| latest >= stop);
             if enough || self.stop_time.is_some_and(stops) {
                 return at + 1;

@@ -1,44 +1,81 @@
 //! A partition's records over all its files, in offset order, with files fetched ahead.
 //!
-//! Behind a [`RecordStream`] a [`Runner`](super::ahead::Runner) lists, opens and fetches, and other
-//! threads unpack; here their work is taken in its order, and records are picked.
+//! Behind a [`RecordStream`] a [`Runner`](super::ahead::Runner) lists, opens and fetches; here the
+//! next few frames are given to other threads to unpack, and records are picked from those that are
+//! done, in their order.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::ahead::Runner;
-use super::batch::Batch;
+use super::batch::{Batch, File};
 use super::engine::Engine;
 use super::slice::{Rule, Seek, Slice, Verdict};
 use super::{ArchiveError, OwnedRecord, Partition};
-use crate::mak::Record;
+use crate::mak::{Record, Shown};
 use crate::store::names::ChainId;
 
 /// Bytes, packed and unpacked, that all streams of one reading hold together; one frame of each is
 /// let through, however large it is.
 pub(super) const AHEAD: u64 = 48 << 20;
 
+/// Frames that are unpacked ahead: enough for every thread to have work, few enough for what they
+/// wrote to be in a processor's cache still when it is read.
+const UNPACKED_AHEAD: usize = 8;
+
 /// Something of the runner's, in the order of the records.
 pub(super) enum Item {
     /// Where the first record is. Comes first, once.
     Begin(Option<Seek>),
+    /// A frame, as soon as it is fetched.
+    Fetching(oneshot::Receiver<Result<Packed, ArchiveError>>),
     /// A batch, as soon as it is unpacked.
-    Batch(oneshot::Receiver<Result<Chunk, ArchiveError>>),
+    Unpacking(oneshot::Receiver<Result<Chunk, ArchiveError>>),
     /// All that was there has been told of; what comes now is new.
     CaughtUp,
     /// That is all.
     End(Result<(), ArchiveError>),
 }
 
+/// A frame that was fetched, and the room that it takes, packed and unpacked.
+pub(super) struct Packed {
+    pub(super) file: Arc<File>,
+    /// Its number in the file.
+    pub(super) index: usize,
+    /// Where it begins in the unpacked file.
+    pub(super) position: u64,
+    pub(super) bytes: Bytes,
+    /// Given back when its records were read.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+impl Packed {
+    /// Has it unpacked.
+    fn unpack(self, engine: &Engine) -> oneshot::Receiver<Result<Chunk, ArchiveError>> {
+        let (done, unpacked) = oneshot::channel();
+        let spares = engine.clone();
+        engine.unpack(move |bench| {
+            let Self { file, index, position, bytes, room } = self;
+            let codec = bench.codec(&file.tail, file.suffix);
+            let batch = file.unpack(index, position, &bytes, codec, spares.spare());
+            // Nobody may wait any more.
+            let _ = done.send(batch.map(|batch| Chunk { batch, room }));
+        });
+        unpacked
+    }
+}
+
 /// A batch and the room that it takes.
 pub(super) struct Chunk {
     pub(super) batch: Batch,
-    /// Given back when the batch is done with.
+    /// Given back when the batch was read.
     pub(super) room: OwnedSemaphorePermit,
 }
 
@@ -61,7 +98,8 @@ pub struct RecordStream {
     chain: ChainId,
     engine: Engine,
     items: mpsc::UnboundedReceiver<Item>,
-    pending: Option<oneshot::Receiver<Result<Chunk, ArchiveError>>>,
+    /// What comes next, as far as it is known.
+    ahead: VecDeque<Item>,
     current: Option<Chunk>,
     rule: Rule,
     passed_over: u64,
@@ -98,7 +136,7 @@ impl RecordStream {
             chain,
             engine,
             items,
-            pending: None,
+            ahead: VecDeque::new(),
             current: None,
             rule: Rule::new(slice.clone()),
             passed_over: 0,
@@ -182,6 +220,41 @@ impl RecordStream {
         Ok((chain, found?.flatten()))
     }
 
+    /// Shows all records that are at hand without waiting, one after the other, or until `show` says
+    /// that it was enough: the quickest way to read. Then [`ready`](Self::ready) is to be asked.
+    #[inline]
+    pub fn each_here(
+        &mut self,
+        mut show: impl FnMut(&ChainId, Record<'_>) -> bool,
+    ) -> Result<(), ArchiveError> {
+        let Self { current, rule, chain, .. } = self;
+        let Some(Chunk { batch, .. }) = current else { return Ok(()) };
+        let (dated, mut stops) = (batch.is_dated(), rule.is_full());
+        let shown = batch.each(|record| {
+            let verdict = if stops { Verdict::Stop } else { rule.judge(&record, dated) };
+            match verdict {
+                Verdict::Skip => Shown::Next,
+                Verdict::Stop => {
+                    stops = true;
+                    Shown::Keep
+                }
+                Verdict::Take => {
+                    rule.took();
+                    stops = rule.is_full();
+                    if show(chain, record) && !stops { Shown::Next } else { Shown::Last }
+                }
+            }
+        });
+        match shown {
+            Ok(_) if stops => {
+                self.stop();
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
     /// When the next record was made; `None` if there is none at hand, or it has no time.
     pub(super) fn time_of_next(&mut self) -> Result<Option<i64>, ArchiveError> {
         let Some(Chunk { batch, .. }) = &mut self.current else { return Ok(None) };
@@ -196,6 +269,7 @@ impl RecordStream {
     fn fail(&mut self, error: ArchiveError) -> ArchiveError {
         self.done = true;
         self.current = None;
+        self.ahead.clear();
         error
     }
 
@@ -209,8 +283,7 @@ impl RecordStream {
         if self.rule.takes_all() {
             return batch.has_more();
         }
-        let dated = batch.file().file().is_none_or(|file| file.mak != 1);
-        let (rule, mut stops) = (&mut self.rule, false);
+        let (dated, rule, mut stops) = (batch.is_dated(), &mut self.rule, false);
         let found = batch.skip_while(|record| match rule.judge(record, dated) {
             Verdict::Take => false,
             Verdict::Skip => true,
@@ -226,6 +299,7 @@ impl RecordStream {
     fn stop(&mut self) -> bool {
         self.done = true;
         self.current = None;
+        self.ahead.clear();
         self.items.close();
         false
     }
@@ -236,23 +310,50 @@ impl RecordStream {
         if let Err(error) = self.close_batch() {
             return Poll::Ready(Err(error));
         }
-        if let Some(pending) = &mut self.pending {
-            let unpacked = ready!(pending.poll_unpin(cx));
-            self.pending = None;
-            self.current = Some(unpacked.unwrap_or_else(|_| Err(self.given_up()))?);
-            return Poll::Ready(Ok(false));
+        self.look_ahead(cx);
+        match self.ahead.front_mut() {
+            None | Some(Item::Fetching(_)) => return Poll::Pending,
+            Some(Item::Unpacking(unpacked)) => {
+                let unpacked = ready!(unpacked.poll_unpin(cx));
+                self.ahead.pop_front();
+                self.current = Some(unpacked.unwrap_or_else(|_| Err(self.given_up()))?);
+                return Poll::Ready(Ok(false));
+            }
+            Some(Item::Begin(_) | Item::CaughtUp | Item::End(_)) => {}
         }
-        match ready!(self.items.poll_recv(cx)) {
+        match self.ahead.pop_front() {
             Some(Item::Begin(seek)) => self.rule.begin(seek),
-            Some(Item::Batch(batch)) => self.pending = Some(batch),
             Some(Item::CaughtUp) => return Poll::Ready(Ok(true)),
             Some(Item::End(end)) => {
                 self.done = true;
                 end?;
             }
-            None => return Poll::Ready(Err(self.given_up())),
+            Some(Item::Fetching(_) | Item::Unpacking(_)) | None => {}
         }
         Poll::Ready(Ok(false))
+    }
+
+    /// Takes from the runner what comes next, up to some frames, and has unpacked what is here.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        while self.ahead.len() < UNPACKED_AHEAD {
+            match self.items.poll_recv(cx) {
+                Poll::Ready(Some(item)) => self.ahead.push_back(item),
+                Poll::Ready(None) if self.ahead.is_empty() => {
+                    self.ahead.push_back(Item::End(Err(self.given_up())));
+                }
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        let Self { ahead, engine, chain, .. } = self;
+        for item in ahead {
+            let Item::Fetching(fetched) = item else { continue };
+            let Poll::Ready(fetched) = fetched.poll_unpin(cx) else { break };
+            *item = match fetched {
+                Ok(Ok(packed)) => Item::Unpacking(packed.unpack(engine)),
+                Ok(Err(error)) => Item::End(Err(error)),
+                Err(_) => Item::End(Err(given_up(chain))),
+            };
+        }
     }
 
     fn close_batch(&mut self) -> Result<(), ArchiveError> {
@@ -265,6 +366,10 @@ impl RecordStream {
     }
 
     fn given_up(&self) -> ArchiveError {
-        ArchiveError::GivenUp { chain: self.chain.to_string() }
+        given_up(&self.chain)
     }
+}
+
+fn given_up(chain: &ChainId) -> ArchiveError {
+    ArchiveError::GivenUp { chain: chain.to_string() }
 }

@@ -81,7 +81,7 @@ impl Given {
         name(self.start, self.suffix)
     }
 
-    fn meta(&self) -> FileMeta {
+    pub(super) fn meta(&self) -> FileMeta {
         let times = || self.records.iter().filter_map(|r| Some(r.timestamp?.millis));
         FileMeta {
             identity: identity(),
@@ -346,7 +346,7 @@ proptest! {
 }
 
 /// `count` records of some 20 bytes, one in a block, `per_frame` blocks in a frame.
-fn plain(count: u64, per_frame: usize, version: u8, suffix: Suffix) -> Given {
+pub(super) fn plain(count: u64, per_frame: usize, version: u8, suffix: Suffix) -> Given {
     let records = (0..count).map(|n| OwnedRecord {
         // Behind every tenth record there is a hole, which belongs to its block.
         offset: at(100 + n + n / 10),

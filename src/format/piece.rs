@@ -6,7 +6,7 @@ use super::jsonl::Whose;
 use super::{avro, jsonl};
 use crate::codec::Tail;
 use crate::mak::v2::Finish;
-use crate::mak::{self, HeadersBuf, MakError, Place, Record};
+use crate::mak::{self, HeadersBuf, MakError, Place, Record, Shown};
 use crate::meta::FileMeta;
 use crate::types::{Format, Offset, Timestamp, TopicPartition};
 
@@ -173,20 +173,19 @@ impl Piece {
         }
     }
 
-    /// Passes over records for as long as `skip` says so; whether one is left, which then comes
-    /// next.
-    pub fn skip_while(
-        &mut self,
-        mut skip: impl FnMut(&Record<'_>) -> bool,
-    ) -> Result<bool, MakError> {
+    /// Shows one record after the other, for as long as the answer is [`Shown::Next`]: the quickest
+    /// way to read. Whether one was answered otherwise; if not, there is no more.
+    #[inline]
+    pub fn each(&mut self, mut show: impl FnMut(Record<'_>) -> Shown) -> Result<bool, MakError> {
         match self {
-            Self::Mak(piece) => piece.skip_while(skip),
+            Self::Mak(piece) => piece.each(show),
             Self::Other(piece) => {
                 while piece.fill()? {
-                    if !skip(&piece.slot.record()) {
+                    let shown = show(piece.slot.record());
+                    piece.filled = shown == Shown::Keep;
+                    if shown != Shown::Next {
                         return Ok(true);
                     }
-                    piece.filled = false;
                 }
                 Ok(false)
             }

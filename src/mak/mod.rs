@@ -36,6 +36,6 @@ pub const LARGEST_HEADER: u64 = 1 << 20;
 
 pub use error::MakError;
 pub use header::{FileHeader, StartTime};
-pub use piece::{Piece, Place};
+pub use piece::{Piece, Place, Shown};
 pub use reader::{Header, PassedOver, Reader};
 pub use record::{Headers, HeadersBuf, HeadersIter, Record};

@@ -30,6 +30,17 @@ pub enum Place {
     },
 }
 
+/// What becomes of a record that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// It was read; show the next one.
+    Next,
+    /// It was read, and is enough for now.
+    Last,
+    /// It was not read: it comes next again.
+    Keep,
+}
+
 /// A part of a file, in memory. It owns its bytes, and hands out records borrowed from them.
 #[derive(Debug)]
 pub struct Piece {
@@ -162,18 +173,38 @@ impl Piece {
         }
     }
 
-    /// Passes over records for as long as `skip` says so; whether one is left, which then comes
-    /// next.
-    pub fn skip_while(
-        &mut self,
-        mut skip: impl FnMut(&Record<'_>) -> bool,
-    ) -> Result<bool, MakError> {
+    /// Shows one record after the other, for as long as the answer is [`Shown::Next`]: the quickest
+    /// way to read. Whether one was answered otherwise; if not, there is no more.
+    #[inline]
+    pub fn each(&mut self, mut show: impl FnMut(Record<'_>) -> Shown) -> Result<bool, MakError> {
         while self.has_more()? {
-            // No block is begun between here and the return, for one with a record is there.
-            let before = self.mark();
-            if self.next_record()?.is_some_and(|record| !skip(&record)) {
-                self.back_to(before);
-                return Ok(true);
+            let shown = match &mut self.state {
+                State::V1 { next } => {
+                    let (from, mut rest) =
+                        (self.position + self.rest.start as u64, self.rest.clone());
+                    v1_record(&self.bytes, &mut rest, *next, from).map(|record| {
+                        let after = record.offset.after();
+                        let shown = show(record);
+                        if shown != Shown::Keep {
+                            (*next, self.rest) = (after, rest);
+                            self.records += 1;
+                        }
+                        shown
+                    })
+                }
+                State::V2 { block: Some((fixed, cursor, payload)), .. } => {
+                    let payload = self.bytes.get(payload.clone()).unwrap_or_default();
+                    cursor.each(&fixed.over(payload), &mut show)
+                }
+                State::V2 { block: None, .. } | State::Failed => return Ok(false),
+            };
+            match shown {
+                Ok(Shown::Next) => {}
+                Ok(Shown::Last | Shown::Keep) => return Ok(true),
+                Err(error) => {
+                    self.state = State::Failed;
+                    return Err(error);
+                }
             }
         }
         Ok(false)
@@ -274,32 +305,6 @@ impl Piece {
         self.header = Some(Header::V1(header));
         Ok(self)
     }
-
-    /// What it takes to come back to this place, as long as no further block is begun.
-    fn mark(&self) -> Option<Mark> {
-        match &self.state {
-            State::V1 { next } => Some(Mark::V1 { next: *next, rest: self.rest.clone() }),
-            State::V2 { block: Some((_, cursor, _)), .. } => Some(Mark::V2(*cursor)),
-            State::V2 { block: None, .. } | State::Failed => None,
-        }
-    }
-
-    fn back_to(&mut self, mark: Option<Mark>) {
-        match (mark, &mut self.state) {
-            (Some(Mark::V1 { next, rest }), State::V1 { next: now }) => {
-                *now = next;
-                self.rest = rest;
-                self.records -= 1;
-            }
-            (Some(Mark::V2(cursor)), State::V2 { block: Some((_, now, _)), .. }) => *now = cursor,
-            _ => {}
-        }
-    }
-}
-
-enum Mark {
-    V1 { next: Offset, rest: Range<usize> },
-    V2(Cursor),
 }
 
 /// The block at the beginning of `rest`, which then begins behind it; `None` at the end.

@@ -48,8 +48,9 @@ fn kcat(site: &Site, topic: &str, arguments: &[&str]) -> Vec<u8> {
     stdout
 }
 
+/// kcat's output and ours have to be the same; how long it is.
 #[track_caller]
-fn same(site: &Site, archive: &Path, topic: &str, arguments: &[&str]) -> usize {
+pub(crate) fn same(site: &Site, archive: &Path, topic: &str, arguments: &[&str]) -> usize {
     let (expected, found) = (kcat(site, topic, arguments), printed(archive, topic, arguments));
     if expected != found {
         let at = expected.iter().zip(&found).position(|(a, b)| a != b);
@@ -374,6 +375,15 @@ fn waiting_prints_what_comes() {
         new.try_wait().expect("its status").is_some()
     });
     assert_eq!(sorted(new_said()), ["second", "third"]);
+
+    for (format, text) in [("avro", "fourth"), ("jsonl", "fifth")] {
+        site.set("archive", "format", format);
+        producer.send(&topic, 0, [Record::text(text)]);
+        site.run_to_end().expect(0);
+    }
+    await_that("what came in other formats", || {
+        sorted(all_said()) == ["fifth", "first", "fourth", "second", "third"]
+    });
     assert_eq!(all.try_wait().expect("its status"), None, "it waits on");
     all.kill().expect("it is there");
     all.wait().expect("its end");

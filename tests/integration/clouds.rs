@@ -9,6 +9,7 @@ use kafkatos3::types::{Partition, TopicName};
 use kafkatos3::url::Bucket;
 
 use crate::archive::produce_odd;
+use crate::cat::same;
 use crate::harness::Site;
 use crate::servers::{ACCOUNT, ACCOUNT_KEY, Azurite, azurite, gcs};
 use crate::stores::{block_on, keeps_the_contract, opened};
@@ -215,6 +216,12 @@ fn goes_all_the_way(site: &mut Site, target: &Target) {
     bring_home(site, target);
     site.check_with_offsets(&expected);
     assert!(site.objects(&topic, 1).len() > 1, "rotation by size");
+    let archive = site.config_file();
+    for slice in [&["-p", "0"][..], &["-p", "1", "-o", "2900"], &["-p", "1", "-o", "7", "-c", "9"]]
+    {
+        let arguments = [slice, &["-f", "%o %k %s\\n"]].concat();
+        assert!(same(site, &archive, &topic, &arguments) > 0, "{arguments:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::archive::produce_odd;
+use crate::cat::same;
 use crate::harness::{Expected, Producer, Record, Site};
 
 /// Where `tests/servers/fetch --all` puts other tools, if it did.
@@ -123,6 +124,32 @@ fn kafka_stores_schema_ends_files_at_holes() {
     // Each committed transaction is a file, and the hole behind it belongs to it.
     let starts: Vec<_> = site.objects(&topic, 0);
     assert_eq!(starts, ["00000000000000000000.avro", "00000000000000000042.avro"]);
+    // Its offsets are those of dense records; kcat sees no aborted ones either.
+    for arguments in [&[][..], &["-o", "10"], &["-o", "20", "-c", "5"], &["-o", "-12"]] {
+        let arguments = [arguments, &["-f", "%o %T %k %s\\n"]].concat();
+        assert!(same(&site, &site.config_file(), &topic, &arguments) > 0);
+    }
+}
+
+/// Slices of all formats, within a file and over several, are what kcat prints of Kafka.
+fn cat_prints_slices(site: &Site, topic: &str) {
+    let archive = site.config_file();
+    let all = "%o %T %K %k %S %s %h\\n";
+    for arguments in [
+        &[][..],
+        &["-o", "123", "-c", "45"],
+        &["-o", "700", "-c", "1"],
+        &["-o", "999", "-c", "2"],
+        &["-o", "450", "-c", "1600"],
+        &["-o", "1999"],
+        &["-o", "-501"],
+        &["-o", "s@1700000000300", "-c", "10"],
+        &["-o", "s@1700000000450", "-o", "e@1800000000000"],
+        &["-o", "700", "-o", "e@1800000000000"],
+    ] {
+        let arguments = [arguments, &["-f", all]].concat();
+        assert!(same(site, &archive, topic, &arguments) > 0, "{arguments:?}");
+    }
 }
 
 #[test]
@@ -151,4 +178,5 @@ fn json_lines_in_every_packing_and_a_seal_between_formats() {
     let count =
         "import json,sys\nprint(sum(1 for l in open(sys.argv[1]) if json.loads(l)['offset'] >= 0))";
     assert_eq!(run(Command::new("python3").args(["-c", count]).arg(plain)).trim(), "500");
+    cat_prints_slices(&site, &topic);
 }

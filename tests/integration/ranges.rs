@@ -1,5 +1,5 @@
-//! What a record by offset or time costs at the store, counted there: at most three requests, and
-//! at most two frames more than needed.
+//! What a record by offset or time, and a slice, cost at the store, counted there: at most three
+//! requests for an object, and at most two frames more than needed.
 //!
 //! Objects are cut as the compressor cuts them, from blocks as the consumer makes them; the
 //! compressor's own tests say that it does so.
@@ -8,11 +8,12 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kafkatos3::archive::{Object, OwnedRecord};
+use kafkatos3::archive::{Archive, Object, OwnedRecord, Slice, Start};
 use kafkatos3::codec::{ContainerWriter, FRAME_TARGET, FrameInfo, Level, TailRead};
 use kafkatos3::mak::v2::{BlockBuilder, Finish, file_prologue, finish_block};
 use kafkatos3::mak::{FileHeader, Headers, Record, StartTime};
@@ -104,8 +105,13 @@ fn identity() -> Identity {
 }
 
 fn name(suffix: Suffix) -> Name {
+    name_from(suffix, 0)
+}
+
+/// The name of the object that begins with the record `n`.
+fn name_from(suffix: Suffix, n: u64) -> Name {
     let chain = ChainName::first(identity().topic).partition(identity().partition);
-    chain.object(at(START), suffix)
+    chain.object(at(Source::offset(n)), suffix)
 }
 
 /// A frame that is being filled.
@@ -120,13 +126,26 @@ fn span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
 
 /// Writes an object of at least `size` bytes; says how many records it holds.
 fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) -> u64 {
+    write_from(source, path, suffix, size, frame, 0)
+}
+
+/// The same, beginning with the record `from`; says which one comes behind it.
+fn write_from(
+    source: &Source,
+    path: &Path,
+    suffix: Suffix,
+    size: u64,
+    frame: usize,
+    from: u64,
+) -> u64 {
+    let start = at(Source::offset(from));
     fs::create_dir_all(path.parent().expect("a folder")).expect("its folder");
     let out = BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
     let level = Level::new(suffix, None).expect("a level");
     let mut writer = ContainerWriter::new(out, level);
     let header = FileHeader {
         identity: identity(),
-        start: at(START),
+        start,
         generation: 1,
         first: at(START),
         start_time: StartTime::from_millis(1_700_000_000_000),
@@ -134,10 +153,10 @@ fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) 
         writer: WriterToken(7),
     };
     let empty = |first| FrameInfo { first, records: 0, times: None };
-    let mut filling = Filling { raw: file_prologue(&header), info: empty(at(START)) };
-    let (mut block, mut n) = (BlockBuilder::new(at(START)), 0);
+    let mut filling = Filling { raw: file_prologue(&header), info: empty(start) };
+    let (mut block, mut n) = (BlockBuilder::new(start), from);
     let mut totals =
-        Finish { next: at(START), records: 0, bytes: 0, times: None, leader_epoch: Some(1) };
+        Finish { next: start, records: 0, bytes: 0, times: None, leader_epoch: Some(1) };
     while writer.written() + (filling.raw.len() as u64) < size + MIB {
         while block.len_bytes() < BLOCK.min(frame) {
             source.with(n, |record| block.push(record)).expect("a record");
@@ -175,7 +194,7 @@ fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) 
         mak: 2,
         plain: false,
         suffix,
-        range: OffsetRange::new(at(START), totals.next).expect("a range"),
+        range: OffsetRange::new(start, totals.next).expect("a range"),
         records: totals.records,
         bytes: totals.bytes,
         times: totals.times,
@@ -194,21 +213,27 @@ fn write(source: &Source, path: &Path, suffix: Suffix, size: u64, frame: usize) 
 #[derive(Debug)]
 struct Counting {
     inner: Arc<dyn Store>,
-    /// The bytes that each answer brought.
-    answers: Mutex<Vec<Range<u64>>>,
+    /// The bytes of which object each answer brought.
+    answers: Mutex<Vec<(Name, Range<u64>)>>,
+    listings: AtomicUsize,
 }
 
 impl Counting {
     fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, answers: Mutex::default() }
+        Self { inner, answers: Mutex::default(), listings: AtomicUsize::new(0) }
     }
 
-    fn note(&self, range: Range<u64>) {
-        self.answers.lock().expect("the answers").push(range);
+    fn note(&self, name: &Name, range: Range<u64>) {
+        self.answers.lock().expect("the answers").push((name.clone(), range));
     }
 
     /// The answers since this was called last.
     fn taken(&self) -> Vec<Range<u64>> {
+        self.taken_by_name().into_iter().map(|(_, range)| range).collect()
+    }
+
+    /// The same, and of which object each is.
+    fn taken_by_name(&self) -> Vec<(Name, Range<u64>)> {
         std::mem::take(&mut self.answers.lock().expect("the answers"))
     }
 }
@@ -237,22 +262,24 @@ impl Store for Counting {
 
     async fn get_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, StoreError> {
         let bytes = self.inner.get_range(name, range.clone()).await?;
-        self.note(range.start..range.start + bytes.len() as u64);
+        self.note(name, range.start..range.start + bytes.len() as u64);
         Ok(bytes)
     }
 
     async fn get_suffix(&self, name: &Name, length: u64) -> Result<Tail, StoreError> {
         let tail = self.inner.get_suffix(name, length).await?;
-        self.note(tail.size - tail.bytes.len() as u64..tail.size);
+        self.note(name, tail.size - tail.bytes.len() as u64..tail.size);
         Ok(tail)
     }
 
-    async fn list(&self, _: &Folder, _: Option<&Name>) -> Result<Vec<Listed>, StoreError> {
-        panic!("reading asks for no listing")
+    async fn list(&self, folder: &Folder, after: Option<&Name>) -> Result<Vec<Listed>, StoreError> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
+        self.inner.list(folder, after).await
     }
 
-    async fn folders(&self, _: &Folder) -> Result<Vec<Folder>, StoreError> {
-        panic!("reading asks for no listing")
+    async fn folders(&self, folder: &Folder) -> Result<Vec<Folder>, StoreError> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
+        self.inner.folders(folder).await
     }
 
     async fn delete(&self, _: &Name) -> Result<(), StoreError> {
@@ -333,6 +360,7 @@ async fn look_up(store: &Counting, suffix: Suffix, source: &Source, count: u64) 
         source.with(first, |record| assert_eq!(found, OwnedRecord::from(*record)));
         cost.add(&opening, store, &object);
     }
+    assert_eq!(store.listings.load(Ordering::Relaxed), 0, "an object is read without a listing");
     cost
 }
 
@@ -411,5 +439,119 @@ fn a_record_in_s3_costs_three_requests_at_most() {
         });
         println!("{suffix} in S3: {cost:?} at most");
         assert!(cost.requests <= 3 && cost.frames <= 2, "{cost:?}");
+    }
+}
+
+/// An object of a chain.
+struct Part {
+    name: Name,
+    tail: Range<u64>,
+    /// Where its frames are, and which records they hold.
+    frames: Vec<(Range<u64>, Range<u64>)>,
+}
+
+/// Three objects of one chain.
+struct Chain {
+    source: Source,
+    objects: Vec<Part>,
+    records: u64,
+}
+
+impl Chain {
+    fn write(root: &Path, suffix: Suffix) -> Self {
+        let source = Source::new(100..2_000);
+        let (mut objects, mut n) = (Vec::new(), 0);
+        for _ in 0..3 {
+            let (name, from) = (name_from(suffix, n), n);
+            n = write_from(&source, &root.join(name.as_str()), suffix, MIB, 64 << 10, n);
+            objects.push((name, from..n));
+        }
+        let store = block_on(open(&directory(root))).expect("open");
+        let read = |(name, records): (Name, Range<u64>)| {
+            let object = block_on(Object::open(&*store, &name)).expect("open");
+            let (frames, mut next) = (object.index().frames(), records.start);
+            let place = |frame: &kafkatos3::codec::Frame| {
+                let begin = next;
+                next += u64::from(frame.info.records);
+                (frame.range(), begin..next)
+            };
+            let frames = frames.iter().map(place).collect();
+            assert_eq!(next, records.end);
+            Part { name, tail: object.index().body_len()..object.size(), frames }
+        };
+        let objects = objects.into_iter().map(read).collect();
+        Self { source, objects, records: n }
+    }
+
+    /// Reads a slice, and looks at what was fetched for the records that `seen` has to look at.
+    fn read(&self, root: &Path, slice: &Slice, wanted: &[u64], seen: Range<u64>) {
+        let store = Arc::new(Counting::new(block_on(open(&directory(root))).expect("open")));
+        let archive = Archive::of_store(Arc::<Counting>::clone(&store)).expect("an archive");
+        let mut found = 0;
+        block_on(async {
+            let topic = archive.topic("orders").await.expect("the topic");
+            let mut stream = topic.partition(identity().partition).await.expect("it").read(slice);
+            while let Some(record) = stream.next().await.expect("a record") {
+                let expected = wanted.get(found).copied().expect("no more than is wanted");
+                self.source.with(expected, |expected| assert_eq!(record, *expected));
+                found += 1;
+            }
+        });
+        assert_eq!(found, wanted.len(), "{slice:?}");
+        let answers = store.taken_by_name();
+        let mut more = 0;
+        for Part { name, tail, frames } in &self.objects {
+            let of_this = answers.iter().filter(|(of, _)| of == name).map(|(_, range)| range);
+            let (opening, fetched): (Vec<_>, Vec<_>) =
+                of_this.partition(|range| range.end == tail.end);
+            assert!(opening.len() + fetched.len() <= 3, "{slice:?}: {answers:?}");
+            let brought = opening.iter().map(|range| range.start).min().unwrap_or(tail.end);
+            for (place, records) in frames {
+                let meets = |range: &Range<u64>| range.start < place.end && place.start < range.end;
+                let times = fetched.iter().filter(|range| meets(range)).count();
+                let needed = records.start < seen.end && seen.start < records.end;
+                assert!(times <= 1 && (!needed || times == 1 || place.start >= brought));
+                more += usize::from(times == 1 && !needed);
+            }
+        }
+        assert!(more <= 2, "{slice:?}: {more} frames more than needed");
+    }
+}
+
+#[test]
+fn a_slice_over_several_objects_costs_no_more_than_it_needs() {
+    for suffix in Suffix::MAK {
+        let place = tempfile::tempdir_in(servers::run_dir()).expect("a directory");
+        let (root, chain) = (place.path(), Chain::write(place.path(), suffix));
+        let begins = |object: usize| chain.objects[object].frames[0].1.start;
+        // From inside the first to inside the third, from end to end, and one frame's worth.
+        for (from, to) in [
+            (begins(1) - 700, begins(2) + 700),
+            (begins(1), begins(2)),
+            (begins(1) - 1, begins(1) + 1),
+            (begins(2) + 5, begins(2) + 6),
+            (0, chain.records),
+        ] {
+            let all: Vec<u64> = (from..to).collect();
+            let offsets = Slice::offsets(Source::offset(from)..Source::offset(to));
+            chain.read(root, &offsets, &all, from..to);
+            let start = Slice::default().starting(Start::Offset(at(Source::offset(from))));
+            chain.read(root, &start.at_most(to - from), &all, from..to);
+
+            let (first, last) = (Source::millis(from), Source::millis(to - 1));
+            // Times rise but for 200 milliseconds, which is 20 records.
+            let near = from.saturating_sub(30)..(to + 30).min(chain.records);
+            let made = |n: &u64| (first..last).contains(&Source::millis(*n));
+            let picked: Vec<u64> = near.clone().filter(made).collect();
+            let span = Slice::default().made_from(first).made_before(last);
+            let ends = picked.first().copied().zip(picked.last().map(|last| last + 1));
+            chain.read(root, &span, &picked, ends.map_or(from..from, |(a, b)| a..b));
+
+            let begin = near.clone().find(|n| Source::millis(*n) >= first).expect("itself");
+            let end = (begin..near.end).find(|n| Source::millis(*n) >= last).expect("the last");
+            let slice = Slice::default().starting(Start::Time(first)).stopping_at_time(last);
+            let wanted: Vec<u64> = (begin..end).collect();
+            chain.read(root, &slice, &wanted, begin..end + 1);
+        }
     }
 }

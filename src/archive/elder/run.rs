@@ -159,7 +159,7 @@ impl Runner {
             let (chunk, unpacked) = oneshot::channel();
             // Nobody may wait any more: that is seen when there is something to tell.
             let _ = chunk.send(Ok(Chunk { batch, room }));
-            self.tell(Item::Batch(unpacked))?;
+            self.tell(Item::Unpacking(unpacked))?;
         }
         done.map_err(|error| error.of(file.url.clone()))?;
         Ok(cutter)

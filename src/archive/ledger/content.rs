@@ -10,7 +10,7 @@ use super::Fault;
 use crate::codec::{CodecError, Frame, FrameCodec, Index, Tail};
 use crate::format::{self, Piece, Spot};
 use crate::mak::v2::Finish;
-use crate::mak::{Header, MakError, Record};
+use crate::mak::{Header, MakError, Shown};
 use crate::meta::FileMeta;
 use crate::types::Offset;
 
@@ -207,17 +207,24 @@ impl BodyCheck {
         let ends = behind.map_or(self.meta.range.next(), |next| next.info.first);
         let gap_to = self.meta.gap.map_or(Offset::ZERO, |gap| gap.to);
         let from = frame.info.first.max(gap_to);
-        let mut times: Option<(i64, i64)> = None;
-        while let Some(record) = piece.next_record().map_err(&unreadable)? {
+        let (mut times, mut bytes, mut misplaced) = (None::<(i64, i64)>, 0_u64, None);
+        let read = piece.each(|record| {
             if record.offset < from || record.offset >= ends {
-                return self.misplaced(&record);
+                misplaced = Some(record.offset);
+                return Shown::Last;
             }
-            self.content.bytes = self.content.bytes.saturating_add(record.content_bytes());
+            bytes = bytes.saturating_add(record.content_bytes());
             if let Some(time) = record.timestamp {
                 let (low, high) = times.unwrap_or((time.millis, time.millis));
                 times = Some((low.min(time.millis), high.max(time.millis)));
             }
+            Shown::Next
+        });
+        if let Some(offset) = misplaced {
+            return self.misplaced(offset);
         }
+        read.map_err(&unreadable)?;
+        self.content.bytes = self.content.bytes.saturating_add(bytes);
         let (found, said) = (piece.records(), u64::from(frame.info.records));
         self.content.records = self.content.records.saturating_add(found);
         if found != said {
@@ -246,8 +253,7 @@ impl BodyCheck {
         }
     }
 
-    fn misplaced(&self, record: &Record<'_>) -> Result<(), ContentError> {
-        let offset = record.offset;
+    fn misplaced(&self, offset: Offset) -> Result<(), ContentError> {
         match self.meta.gap {
             Some(gap) if gap.from <= offset && offset < gap.to => disagree(format!(
                 "there is a record at offset {offset}, inside of the recorded gap [{}, {})",

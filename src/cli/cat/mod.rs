@@ -248,12 +248,13 @@ impl Source {
         }
     }
 
-    #[inline]
-    fn next_here(&mut self) -> Result<Option<Message<'_>>, ArchiveError> {
+    /// Shows the records that are at hand, until `show` has enough.
+    fn each_here(&mut self, mut show: impl FnMut(Message<'_>) -> bool) -> Result<(), ArchiveError> {
         match self {
-            Self::InTurn(messages) => messages.next_here(),
-            Self::Merged(merge) => merge.next_here(),
+            Self::InTurn(messages) => return messages.each_here(show),
+            Self::Merged(merge) => while merge.next_here()?.is_some_and(&mut show) {},
         }
+        Ok(())
     }
 
     fn passed_over(&self) -> u64 {
@@ -340,19 +341,16 @@ fn print_ready(
     output: &mut Output,
     left: &mut u64,
 ) -> Result<Result<(), ArchiveError>, Exit> {
-    while *left > 0 {
-        let message = match source.next_here() {
-            Ok(Some(message)) => message,
-            Ok(None) => break,
-            Err(error) => return Ok(Err(error)),
-        };
+    let mut written = Ok(());
+    let read = source.each_here(|message| {
         if filter.fits(&message.record) {
             printer.print(&message, output.buffer());
-            output.record_done()?;
+            written = output.record_done();
             *left -= 1;
         }
-    }
-    Ok(Ok(()))
+        *left > 0 && written.is_ok()
+    });
+    written.map(|()| read)
 }
 
 fn note_passed_over(source: &Source) {

@@ -2,7 +2,7 @@
 
 use super::finish::times;
 use crate::mak::varint::{take, take_array, take_bytes, unzigzag};
-use crate::mak::{Headers, MakError, Record};
+use crate::mak::{Headers, MakError, Record, Shown};
 use crate::types::{Offset, OffsetRange, Timestamp, TimestampType};
 
 /// Length of the fixed part of the payload.
@@ -182,6 +182,38 @@ impl Cursor {
             (self.left, self.closed) = (0, true);
             MakError::corrupt(block.fixed.position, what)
         })
+    }
+
+    /// Shows one record of `block` after the other, for as long as the answer is [`Shown::Next`], up
+    /// to the last one.
+    #[inline]
+    pub(in crate::mak) fn each(
+        &mut self,
+        block: &RecordsBlock<'_>,
+        mut show: impl FnMut(Record<'_>) -> Shown,
+    ) -> Result<Shown, MakError> {
+        // A copy stays in registers.
+        let mut at = *self;
+        let shown = loop {
+            let before = at;
+            match at.step(block) {
+                Ok(None) => break Shown::Next,
+                Ok(Some(record)) => match show(record) {
+                    Shown::Next if at.has_more() => {}
+                    Shown::Keep => {
+                        at = before;
+                        break Shown::Keep;
+                    }
+                    shown => break shown,
+                },
+                Err(error) => {
+                    *self = at;
+                    return Err(error);
+                }
+            }
+        };
+        *self = at;
+        Ok(shown)
     }
 
     fn close(&mut self, block: &RecordsBlock<'_>) -> Result<(), MakError> {
