@@ -38,6 +38,19 @@ pub enum ArchiveError {
         /// The partitions that there are.
         there: Vec<Partition>,
     },
+    /// What was named lies above the archive.
+    #[error(
+        "{archive}: the chains of topic \"{topic}\" are in its folder {below}/: read \
+         {archive}/{below}, which has all of them"
+    )]
+    Below {
+        /// What was named, as a URL.
+        archive: String,
+        /// One of the topics.
+        topic: String,
+        /// The folder of the archive.
+        below: String,
+    },
     /// The thread that talks to the store could not be started.
     #[error("can't start a thread to read with")]
     Thread(#[source] std::io::Error),
@@ -116,6 +129,7 @@ impl ArchiveError {
             Self::Location(LocationError::Missing { .. } | LocationError::Config(_))
             | Self::NoTopic { .. }
             | Self::NoPartition { .. }
+            | Self::Below { .. }
             | Self::Store(StoreError::Missing { .. } | StoreError::NoBucket { .. }) => 66,
             Self::Store(StoreError::Denied { .. }) => 77,
             // Readers create nothing: what a store says besides is an answer that does not read.

@@ -95,8 +95,9 @@ impl Archive {
         let mut below = BTreeSet::new();
         for folder in self.store.folders(&Folder::root()).await? {
             if folder.last() == elder::ROOT {
-                below = self.topics_below(&folder).await?;
-                if !below.is_empty() {
+                let (its, is_topic) = self.topics_below(&folder).await?;
+                below = its;
+                if !is_topic {
                     continue;
                 }
             }
@@ -114,16 +115,28 @@ impl Archive {
         Ok(found.into_iter().map(topic).collect())
     }
 
-    /// The topics that the original put into `folder`, unless that is a topic itself.
-    async fn topics_below(&self, folder: &Folder) -> Result<BTreeSet<TopicName>, ArchiveError> {
-        let mut topics = BTreeSet::new();
+    /// The topics that the original put into `folder`, and whether that is a topic itself. A number
+    /// may be a topic or a partition: what is in it tells.
+    async fn topics_below(
+        &self,
+        folder: &Folder,
+    ) -> Result<(BTreeSet<TopicName>, bool), ArchiveError> {
+        let (mut topics, mut is_topic) = (BTreeSet::new(), false);
         for folder in self.store.folders(folder).await? {
-            if parse_chain(folder.as_str()).is_some() || elder::unpadded(folder.last()).is_some() {
-                return Ok(BTreeSet::new());
-            }
-            topics.extend(TopicName::new(folder.last()).ok());
+            let is_partition = parse_chain(folder.as_str()).is_some()
+                || elder::unpadded(folder.last()).is_some()
+                    && !self.has_partitions(&folder).await?;
+            is_topic |= is_partition;
+            topics.extend(TopicName::new(folder.last()).ok().filter(|_| !is_partition));
         }
-        Ok(topics)
+        is_topic |= topics.is_empty();
+        Ok((topics, is_topic))
+    }
+
+    /// Whether there are folders in `folder` that are named as the original named partitions.
+    async fn has_partitions(&self, folder: &Folder) -> Result<bool, ArchiveError> {
+        let folders = self.store.folders(folder).await?;
+        Ok(folders.iter().any(|folder| elder::unpadded(folder.last()).is_some()))
     }
 
     /// The topic `name`. `orders` means, for each partition, the chain of the highest generation
@@ -195,29 +208,52 @@ impl Topic {
     /// The chains of all generations that its partitions have, one partition after the other: a
     /// listing of folders for each generation. What other tools archived counts as of the first.
     pub async fn all_chains(&self) -> Result<Vec<Partition>, ArchiveError> {
-        let mut found = BTreeMap::<(Number, ChainId), Vec<Folder>>::new();
+        let mut found = BTreeMap::<(Number, ChainId), Folders>::new();
         for name in self.chains() {
             let mut folders = self.archive.store.folders(&name.folder()).await?;
             if name.generation() == 1 && self.below {
-                let below = Folder::parse(&format!("{}/{name}", elder::ROOT));
-                let below = below.unwrap_or_else(|_| name.folder());
-                folders.extend(self.archive.store.folders(&below).await?);
+                folders.extend(self.folders_below(&name).await?);
             }
             for folder in folders {
                 if let Some(chain) = parse_chain(folder.as_str()) {
-                    found.entry((chain.partition(), chain)).or_default();
+                    found.entry((chain.partition(), chain)).or_default().own = true;
                 } else if name.generation() == 1
                     && let Some(number) = elder::unpadded(folder.last())
                 {
                     let chain = name.clone().partition(number);
-                    found.entry((number, chain)).or_default().push(folder);
+                    found.entry((number, chain)).or_default().elsewhere.push(folder);
                 }
             }
         }
-        let archive = || self.archive.clone();
-        let partition =
-            |((_, chain), elsewhere)| Partition { archive: archive(), chain, elsewhere };
-        Ok(found.into_iter().map(partition).collect())
+        let mut partitions = Vec::new();
+        for ((_, chain), Folders { own, elsewhere }) in found {
+            let partition = Partition { archive: self.archive.clone(), chain, elsewhere };
+            // Many folders are named by numbers.
+            if own || !partition.entries().await?.elders().is_empty() {
+                partitions.push(partition);
+            }
+        }
+        Ok(partitions)
+    }
+
+    /// The folders that the original made for `name` below its own. An error, if chains are there.
+    async fn folders_below(&self, name: &ChainName) -> Result<Vec<Folder>, ArchiveError> {
+        let Ok(below) = Folder::parse(&format!("{}/{name}", elder::ROOT)) else {
+            return Ok(Vec::new());
+        };
+        let folders = self.archive.store.folders(&below).await?;
+        let is_chain = |folder: &Folder| {
+            elder::unpadded(folder.last()).is_none()
+                && parse_chain(&format!("{name}/{}", folder.last())).is_some()
+        };
+        if folders.iter().any(is_chain) {
+            return Err(ArchiveError::Below {
+                archive: self.archive.url().to_owned(),
+                topic: name.to_string(),
+                below: elder::ROOT.to_owned(),
+            });
+        }
+        Ok(folders)
     }
 
     /// The same, where there has to be one.
@@ -259,6 +295,15 @@ impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name.fmt(f)
     }
+}
+
+/// Where files of a partition may be.
+#[derive(Default)]
+struct Folders {
+    /// Whether it has the folder of its chain.
+    own: bool,
+    /// Those that are named as the original named them.
+    elsewhere: Vec<Folder>,
 }
 
 /// One partition of an archive: a chain of files.
@@ -358,6 +403,47 @@ mod tests {
         assert!(chains(&topic("a@3")).is_empty());
         let generations: Vec<_> = topic("a").chains().map(|chain| chain.to_string()).collect();
         assert_eq!(generations, ["a", "a@2", "a@3"]);
+    }
+
+    /// An object of the original's.
+    fn original(root: &Path, folder: &str, name: &str) {
+        fs::create_dir_all(root.join(folder)).unwrap();
+        fs::write(root.join(folder).join(name), "").unwrap();
+    }
+
+    #[test]
+    fn a_number_below_the_originals_folder_is_a_topic_or_a_partition_by_what_is_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        original(root.path(), "kafkatos3/orders/0", "orders-0_0-9_160811.mak.gz");
+        original(root.path(), "kafkatos3/7/1", "7-1_0-9_160811.mak.gz");
+        let both = archive(root.path(), &["kafkatos3/000003", "clicks/000000"]);
+        let topics = wait(both.topics()).unwrap();
+        let names: Vec<_> = topics.iter().map(|topic| topic.name().to_string()).collect();
+        assert_eq!(names, ["7", "clicks", "kafkatos3", "orders"]);
+        let all: Vec<_> = topics.iter().flat_map(chains).collect();
+        assert_eq!(all, ["7/000001", "clicks/000000", "kafkatos3/000003", "orders/000000"]);
+    }
+
+    #[test]
+    fn chains_below_the_place_that_was_named_are_not_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        original(root.path(), "kafkatos3/orders/0", "orders-0_0-9_160811.mak.gz");
+        let above = archive(root.path(), &["kafkatos3/orders/000000", "kafkatos3/clicks/000000"]);
+        for topic in ["orders", "clicks"] {
+            let error = wait(wait(above.topic(topic)).unwrap().partitions()).unwrap_err();
+            let (text, url) = (error.to_string(), above.url());
+            assert!(text.contains(&format!("read {url}/kafkatos3,")), "{text}");
+            assert_eq!(error.exit_code(), 66);
+        }
+    }
+
+    #[test]
+    fn a_folder_named_by_a_number_is_a_partition_only_if_files_say_so() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("logs/2024")).unwrap();
+        fs::write(root.path().join("logs/2024/a.txt"), "").unwrap();
+        let archive = archive(root.path(), &[]);
+        assert!(chains(&wait(archive.topic("logs")).unwrap()).is_empty());
     }
 
     #[test]
