@@ -2,38 +2,22 @@
 //!
 //! `cargo bench --bench codec`; the sizes that the levels give are printed first.
 
-use std::fmt::Write as _;
+mod sample;
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kafkatos3::codec::{FRAME_TARGET, FrameCodec, Level};
 use kafkatos3::types::Suffix;
 
-/// About one frame of records like those of a web shop's event log, some 200 bytes each.
-fn records(mut seed: u64) -> Vec<u8> {
-    let mut below = |limit: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % limit
-    };
-    let kinds = ["view", "click", "cart", "order", "search"];
+use sample::Events;
+
+/// One frame of records.
+fn records(seed: u64) -> Vec<u8> {
+    let mut events = Events::new(seed);
     let mut out = String::with_capacity(FRAME_TARGET + 300);
-    let mut time = 1_700_000_000_000;
     while out.len() < FRAME_TARGET {
-        time += below(40);
-        let kind = kinds.get(usize::try_from(below(5)).unwrap_or(0)).unwrap_or(&"view");
-        let (user, item, session) = (below(200_000), below(30_000), below(u64::MAX >> 33));
-        let (cents, count) = (below(100_000), below(9));
-        let _ = write!(
-            out,
-            r#"{{"ts":{time},"event":"{kind}","user":"u{user:07}","session":"{session:08x}{:08x}","#,
-            below(u64::MAX >> 33),
-        );
-        let _ = write!(
-            out,
-            r#""item":{item},"price":{}.{:02},"quantity":{count},"currency":"EUR","agent":"Mozilla/5.0","ok":true}}"#,
-            cents / 100,
-            cents % 100,
-        );
+        out.push_str(events.next().1);
     }
     out.truncate(FRAME_TARGET);
     out.into_bytes()

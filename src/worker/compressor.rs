@@ -26,8 +26,9 @@ use crate::status::model::{CompressorStatus, Current, Trouble};
 use crate::status::{WorkerStatus, now_ms};
 use crate::sys::signals::Stop;
 
-/// Packed bytes are collected to writes of this size.
-const WRITE_BUFFER: usize = 256 << 10;
+/// Packed bytes are collected to writes of this size. Most frames are larger: those are written as
+/// they are, without a further copy.
+const WRITE_BUFFER: usize = 64 << 10;
 
 /// Packs until told to stop; with 0 consumers and `--exit-at-end`, until nothing is left.
 pub(crate) fn run(ctx: &Context) -> Exit {
