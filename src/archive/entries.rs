@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::Elder;
+use crate::meta::ChainRecord;
 use crate::store::names::{ChainId, Folder, Name, Parsed, parse};
 use crate::store::{Listed, Store, StoreError};
 use crate::types::{Offset, Suffix};
@@ -32,13 +33,20 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Sorts a listing of the folder of `chain`.
+    /// Sorts a listing of the folder of `chain`. Names of kafka_store are taken for its own.
     #[must_use]
     pub fn of_listing(chain: &ChainId, listing: Vec<Listed>) -> Self {
+        Self::sorted(chain, listing, false)
+    }
+
+    /// The same; `kafka_store` says whether names of kafka_store are this chain's.
+    fn sorted(chain: &ChainId, listing: Vec<Listed>, kafka_store: bool) -> Self {
         let mut new = Self::default();
         for line in listing {
             match parse(&line.name) {
-                Parsed::Object { chain: of, start, suffix } if of == *chain => {
+                Parsed::Object { chain: of, start, suffix }
+                    if of == *chain && suffix.is_kafka_store() == kafka_store =>
+                {
                     let Listed { name, size, last_modified } = line;
                     new.chain.push(Entry { name, start, suffix, size, last_modified });
                 }
@@ -54,8 +62,9 @@ impl Entries {
     }
 
     /// What the folder of `chain` holds, and those folders `elsewhere` into which another tool put
-    /// files of the same partition: a listing of each.
-    pub(super) async fn listed(
+    /// files of the same partition: a listing of each. Where names are kafka_store's, one question
+    /// more tells whether the chain has them.
+    pub async fn listed(
         store: &dyn Store,
         chain: &ChainId,
         elsewhere: &[Folder],
@@ -64,7 +73,27 @@ impl Entries {
         for folder in elsewhere {
             listing.extend(store.list(folder, None).await?);
         }
-        Ok(Self::of_listing(chain, listing))
+        let kafka_store = Self::is_kafka_store(store, chain, &listing).await?;
+        Ok(Self::sorted(chain, listing, kafka_store))
+    }
+
+    /// Whether the chain in this listing has kafka_store's names: `chain.json` says it, or, without
+    /// that, the first of its files.
+    async fn is_kafka_store(
+        store: &dyn Store,
+        chain: &ChainId,
+        listing: &[Listed],
+    ) -> Result<bool, StoreError> {
+        let bare = |line: &&Listed| {
+            matches!(parse(&line.name),
+                     Parsed::Object { chain: of, suffix, .. } if of == *chain && suffix.is_kafka_store())
+        };
+        let Some(first) = listing.iter().find(bare) else { return Ok(false) };
+        if let Some(record) = store.get(&chain.record()).await? {
+            let record = serde_json::from_slice::<ChainRecord>(&record);
+            return Ok(record.is_ok_and(|record| record.suffix.is_kafka_store()));
+        }
+        Ok(store.head(&first.name).await?.is_some_and(|info| !info.meta.is_empty()))
     }
 
     /// By position; a seal before the file that stands at the same place. A seal has the suffix of

@@ -12,7 +12,7 @@ use crate::format::Content;
 use crate::meta::{FileMeta, ObjectMeta};
 use crate::store::names::{Name, Parsed, parse};
 use crate::store::{self, Store, StoreError};
-use crate::types::{Offset, Suffix};
+use crate::types::{Format, Offset, Suffix};
 
 /// A file or seal of an archive whose tail was read and agrees with its name.
 ///
@@ -111,7 +111,7 @@ impl<'s> Object<'s> {
     /// for an Avro file, whose size has to be asked for first.
     pub async fn open(store: &'s dyn Store, name: &Name) -> Result<Self, ArchiveError> {
         let suffix = suffix_of(store, name)?;
-        if suffix == Suffix::Avro {
+        if suffix.format() == Format::Avro {
             let words = || "it has no size".to_owned();
             let absent = || StoreError::Missing { name: url(store, name), words: words() };
             let size = store.head(name).await?.ok_or_else(absent)?.size;
@@ -285,5 +285,9 @@ fn url(store: &dyn Store, name: &Name) -> String {
 }
 
 fn suffix_of(store: &dyn Store, name: &Name) -> Result<Suffix, ArchiveError> {
-    Suffix::of_name(name.as_str()).ok_or_else(|| ArchiveError::Name { object: url(store, name) })
+    let suffix = match parse(name) {
+        Parsed::Object { suffix, .. } => Some(suffix),
+        _ => Suffix::of_name(name.as_str()),
+    };
+    suffix.ok_or_else(|| ArchiveError::Name { object: url(store, name) })
 }

@@ -90,8 +90,8 @@ async fn partition(
     let kept = catalog.rows(&part).await?;
     let entries = match &chain {
         Some(chain) => {
-            let listing = archive.store().list(&chain.folder(), None).await;
-            Entries::of_listing(chain, listing.map_err(ArchiveError::from)?)
+            let entries = Entries::listed(&**archive.store(), chain, &[]).await;
+            entries.map_err(ArchiveError::from)?
         }
         None => Entries::default(),
     };

@@ -220,6 +220,10 @@ impl Locator {
         let meta = match self.own(at.slot(), seen) {
             Err(stop) => return Self::stop(stop),
             Ok(None) => {
+                let configured = self.genesis.as_ref().map(|genesis| genesis.suffix);
+                if let Some(stop) = configured.and_then(|suffix| other_layout(suffix, at.suffix)) {
+                    return Self::stop(stop);
+                }
                 let at = Position { generation: self.generation, ..at };
                 return Step::Done(Outcome::Found(at));
             }
@@ -246,12 +250,28 @@ impl Locator {
         self.go(State::List)
     }
 
-    fn listed(&mut self, slots: Vec<Slot>) -> Step {
+    fn listed(&mut self, mut slots: Vec<Slot>) -> Step {
+        let kafka_store = self.is_kafka_store();
+        let (own, others): (Vec<_>, Vec<_>) =
+            slots.into_iter().partition(|slot| slot.suffix.is_kafka_store() == kafka_store);
+        slots = own;
+        if slots.is_empty() && self.record.is_none() && self.genesis.is_some() {
+            // Without its record, whose they are is only told by themselves.
+            slots = others;
+        }
         let Some(highest) = slots.iter().map(|slot| slot.start).max() else {
             return self.nothing_listed();
         };
         let candidates = slots.into_iter().filter(|slot| slot.start == highest).collect();
         self.next_candidate(candidates, None)
+    }
+
+    /// Whether the chain's names are kafka_store's, as far as is known.
+    fn is_kafka_store(&self) -> bool {
+        let record = self.record.as_ref().map(|record| record.suffix);
+        let committed = self.hints.committed.map(|at| at.suffix);
+        let configured = self.genesis.as_ref().map(|genesis| genesis.suffix);
+        record.or(committed).or(configured).is_some_and(Suffix::is_kafka_store)
     }
 
     /// No files: not begun, or all expired.
@@ -296,6 +316,12 @@ impl Locator {
         seen: Seen,
     ) -> Step {
         match self.own(slot, seen).map(|meta| meta.map(|meta| *meta)) {
+            // A file of kafka_store's own, and the chain's names are others.
+            Err(Stop::ForeignObject { .. })
+                if slot.suffix.is_kafka_store() && !self.is_kafka_store() =>
+            {
+                self.nothing_listed()
+            }
             Err(stop) => Self::stop(stop),
             Ok(Some(ObjectMeta::File(file))) => {
                 self.end_known(Position::behind(&file, Totals::default()))
@@ -334,6 +360,13 @@ pub(crate) fn stop_at(identity: &Identity, record: &ChainRecord) -> Option<Stop>
         return Some(Stop::ForeignObject { slot: None, what });
     }
     identity.disagreement(&record.identity).map(Stop::ForeignIdentity)
+}
+
+/// Why a chain whose names end in `found` can't be written by who is configured for `configured`:
+/// nothing leads from kafka_store's names to others, or back, since they may be kafka_store's own.
+pub(crate) fn other_layout(configured: Suffix, found: Suffix) -> Option<Stop> {
+    let differs = configured.is_kafka_store() != found.is_kafka_store();
+    differs.then_some(Stop::OtherLayout { found })
 }
 
 /// Checks that an object of ours belongs to `identity` and stands under its own name.
@@ -452,5 +485,74 @@ mod tests {
         let (heads, lists) = cost(Some(7 * LONG));
         assert_eq!(lists, 1, "a hint of long ago");
         assert!(heads <= WALK_LIMIT + 5, "{heads}");
+    }
+
+    /// What a search of somebody configured for `configured` comes to, where the record says
+    /// `record` and these are listed: files of ours, or of kafka_store's own.
+    fn find(configured: Suffix, record: Option<Suffix>, listed: &[(u64, Suffix, bool)]) -> Outcome {
+        let record_of = |suffix| {
+            let (identity, first, follows) = (identity(), at(0), None);
+            ChainRecord { layout: 1, identity, first, suffix, follows }
+        };
+        let mut record = record.map(record_of);
+        let slot =
+            |(start, suffix, _): &(u64, Suffix, bool)| Slot { start: at(*start), suffix: *suffix };
+        let genesis = Genesis::new(at(0), configured);
+        let mut locator = Locator::new(identity(), Hints::default(), Some(genesis));
+        let mut step = locator.start();
+        loop {
+            let answer = match step {
+                Step::Done(outcome) => return outcome,
+                Step::Ask(Ask::Record) => Answer::Record(record.clone()),
+                Step::Ask(Ask::CreateRecord(new)) => {
+                    assert!(record.replace(new).is_none(), "it is there");
+                    Answer::Created(true)
+                }
+                Step::Ask(Ask::List) => Answer::Listed(listed.iter().map(slot).collect()),
+                Step::Ask(Ask::Head(asked)) => {
+                    let found = listed.iter().find(|one| slot(one) == asked);
+                    Answer::Head(match found {
+                        None => Seen::Absent,
+                        Some((_, _, false)) => Seen::Foreign("no metadata".to_owned()),
+                        Some((start, suffix, true)) => {
+                            let file = FileMeta { suffix: *suffix, ..file(*start).unwrap() };
+                            Seen::Ours(Box::new(ObjectMeta::File(file)))
+                        }
+                    })
+                }
+            };
+            step = locator.feed(answer);
+        }
+    }
+
+    #[test]
+    fn kafka_stores_own_files_and_a_chain_with_its_names_are_told_apart() {
+        use Suffix::{KafkaStore, MakGz};
+        let found = |outcome| match outcome {
+            Outcome::Found(position) => Ok((position.tip.get(), position.suffix)),
+            Outcome::Stop(stop) => Err(stop),
+            other => panic!("{other:?}"),
+        };
+        let its_own = [(0, KafkaStore, false), (500, KafkaStore, false)];
+        // They lie beside another chain, or where one begins, and are no part of it.
+        let beside = [&its_own[..], &[(0, MakGz, true), (10, MakGz, true)]].concat();
+        assert_eq!(found(find(MakGz, Some(MakGz), &beside)), Ok((20, MakGz)));
+        assert_eq!(found(find(MakGz, None, &its_own)), Ok((0, MakGz)));
+        // Where they would have the chain's names they are in its way.
+        for record in [None, Some(KafkaStore)] {
+            let stop = found(find(KafkaStore, record, &its_own)).unwrap_err();
+            assert!(matches!(stop, Stop::ForeignObject { slot: Some(_), .. }), "{stop:?}");
+        }
+        let ours = [(0, KafkaStore, true), (10, KafkaStore, true)];
+        for record in [None, Some(KafkaStore)] {
+            assert_eq!(found(find(KafkaStore, record, &ours)), Ok((20, KafkaStore)));
+            // Never a second chain beside the one that is there, and no way from one to the other.
+            let other = Err(Stop::OtherLayout { found: KafkaStore });
+            assert_eq!(found(find(MakGz, record, &ours)), other);
+        }
+        for record in [None, Some(MakGz)] {
+            let other = Err(Stop::OtherLayout { found: MakGz });
+            assert_eq!(found(find(KafkaStore, record, &[(0, MakGz, true)])), other);
+        }
     }
 }

@@ -184,6 +184,11 @@ pub enum Stop {
         /// What is wrong with it.
         what: String,
     },
+    /// The chain's names are of the other layout than the configured one.
+    OtherLayout {
+        /// How they end.
+        found: Suffix,
+    },
     /// There is no chain, and what the original tool archived reaches beyond the broker's log.
     OriginalAhead {
         /// Behind the last of its files.
@@ -225,6 +230,18 @@ impl fmt::Display for Stop {
             ),
             Self::ForeignObject { slot: None, what } => {
                 write!(f, "chain.json does not read: {what}; restore or remove it")
+            }
+            Self::OtherLayout { found } => {
+                let (theirs, ours) = if found.is_kafka_store() {
+                    ("kafka_store's", "kafkatos3")
+                } else {
+                    ("kafkatos3's", "kafka_store")
+                };
+                write!(
+                    f,
+                    "the chain's files have {theirs} names, and a chain keeps its layout: archive \
+                     to another prefix with [archive] layout = {ours}, or set it back"
+                )
             }
             Self::OriginalAhead { files, end } => write!(
                 f,

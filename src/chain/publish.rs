@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::locate::own_object;
+use super::locate::{other_layout, own_object};
 use super::{Position, Seen, Slot, Stop};
 use crate::meta::{CloseMeta, FileMeta, Identity, ObjectMeta, SealMeta, Totals};
 use crate::types::Suffix;
@@ -128,6 +128,8 @@ impl Publisher {
             Action::Superseded
         } else if file.too_old {
             Action::Expired
+        } else if let Some(stop) = other_layout(self.configured, self.position.suffix) {
+            Action::Stop(stop)
         } else if self.wants_seal() {
             self.seal(file)
         } else if file.meta.suffix != self.position.suffix {

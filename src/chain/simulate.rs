@@ -389,9 +389,8 @@ impl Command {
 const CLOSES: usize = 3;
 
 /// Runs a schedule; three writers, of which one has other settings, and the operator.
-fn run(schedule: &[u8]) -> World {
+fn run(schedule: &[u8], suffixes: [Suffix; 3]) -> World {
     let mut world = World::default();
-    let suffixes = [Suffix::MakGz, Suffix::MakZst, Suffix::MakGz];
     let mut writers: Vec<_> = suffixes.iter().map(|s| Process::start(*s, None)).collect();
     let mut command = Command::Done;
     let mut closes = 0;
@@ -426,7 +425,7 @@ proptest! {
 
     #[test]
     fn whatever_the_schedule_the_files_of_each_chain_form_one_line(schedule in prop::collection::vec(any::<u8>(), 0..400)) {
-        let mut world = run(&schedule);
+        let mut world = run(&schedule, [Suffix::MakGz, Suffix::MakZst, Suffix::MakGz]);
         let mut last = Process::start(Suffix::MakZst, None);
         for _ in 0..300 {
             if last.done(&world) {
@@ -438,6 +437,23 @@ proptest! {
         prop_assert!(last.done(&world));
         let end = world.files(world.last()).last().map(|file| file.range.next().get());
         prop_assert!(end.is_none_or(|end| end == END));
+    }
+}
+
+#[test]
+fn a_writer_of_another_layout_neither_seals_nor_writes() {
+    for (theirs, ours) in [(Suffix::KafkaStore, Suffix::MakGz), (Suffix::Avro, Suffix::KafkaStore)]
+    {
+        let mut world = World::default();
+        let mut first = Process::start(theirs, None);
+        (0..20).for_each(|_| first.step(&mut world, Fault::None, 4));
+        let position = *first.position().unwrap();
+        let mut publisher = Publisher::new(identity("c"), position, ours);
+        let tip = position.tip.get();
+        let offered = LocalFile { meta: file(tip, tip + 3, ours, 99), too_old: false };
+        let action = publisher.offer(offered);
+        let stop = super::Stop::OtherLayout { found: theirs };
+        assert!(matches!(&action, Action::Stop(found) if *found == stop), "{action:?}");
     }
 }
 

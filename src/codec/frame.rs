@@ -42,6 +42,11 @@ impl Level {
         Self::of(Suffix::Avro, codec, level)
     }
 
+    /// The same under kafka_store's name.
+    pub fn kafka_store(codec: AvroCodec, level: Option<i32>) -> Result<Self, CodecError> {
+        Self::of(Suffix::KafkaStore, codec, level)
+    }
+
     fn of(suffix: Suffix, avro: AvroCodec, level: Option<i32>) -> Result<Self, CodecError> {
         let (low, high, fast) = match avro {
             AvroCodec::Null => (0, 0, 0),
@@ -70,7 +75,7 @@ impl Level {
     #[must_use]
     pub const fn avro_codec(self) -> Option<AvroCodec> {
         match self.suffix {
-            Suffix::Avro => Some(self.avro),
+            Suffix::Avro | Suffix::KafkaStore => Some(self.avro),
             _ => None,
         }
     }

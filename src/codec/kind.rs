@@ -50,7 +50,7 @@ impl From<Suffix> for Kind {
             Suffix::MakGz | Suffix::JsonlGz => Self::Gzip,
             Suffix::MakZst | Suffix::JsonlZst => Self::Zstd,
             Suffix::Jsonl => Self::Lines,
-            Suffix::Avro => Self::Avro,
+            Suffix::Avro | Suffix::KafkaStore => Self::Avro,
         }
     }
 }

@@ -267,11 +267,12 @@ impl Upload {
 
 impl Archive {
     fn compare(&self, new: &Self) -> Vec<Compared> {
-        let Self { target, format, avro_schema, publish_deadline } = self;
+        let Self { target, layout, format, avro_schema, publish_deadline } = self;
         let deadline = *publish_deadline == new.publish_deadline;
         let schema = *avro_schema == new.avro_schema;
         let mut all = vec![
             on(keys::PUBLISH_DEADLINE, deadline, UPLOADERS),
+            on(keys::LAYOUT, *layout == new.layout, SUFFIX),
             on(keys::FORMAT, *format == new.format, SUFFIX),
             on(keys::AVRO_SCHEMA, schema, EVERYBODY),
         ];

@@ -155,6 +155,7 @@ keys! {
     AZURE_ACCESS_TIER = key(Azure, "azure_access_tier").or("");
 
     ARCHIVE_URL = key(Archive, "url").or("");
+    LAYOUT = key(Archive, "layout").or("kafkatos3");
     FORMAT = key(Archive, "format").or("mak");
     AVRO_SCHEMA = key(Archive, "avro_schema").or("full");
     PUBLISH_DEADLINE = key(Archive, "publish_deadline").or("24h");

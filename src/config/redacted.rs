@@ -81,6 +81,7 @@ impl Config {
             (keys::COMPRESSION_CHECK_INTERVAL, show_time(compression.check_interval)),
             (keys::S3UPLOADER_WORKERS, self.upload.workers.to_string()),
             (keys::S3UPLOAD_CHECK_INTERVAL, show_time(self.upload.check_interval)),
+            (keys::LAYOUT, self.archive.layout.to_string()),
             (keys::FORMAT, self.archive.format.to_string()),
             (keys::AVRO_SCHEMA, self.archive.avro_schema.to_string()),
             (keys::PUBLISH_DEADLINE, show_time(self.archive.publish_deadline)),

@@ -292,6 +292,22 @@ fn a_directory_archive_is_apart_from_the_spool() {
 }
 
 #[test]
+fn kafka_stores_layout_brings_its_format_and_schema() {
+    let with = |lines: &str| format!("{LEAST}\n[archive]\n{lines}\n");
+    assert_eq!(good(LEAST).suffix(), Suffix::MakGz);
+    for more in ["", "\nformat = avro", "\navro_schema = plain"] {
+        let config = good(&with(&format!("layout = Kafka_Store{more}")));
+        assert_eq!(config.suffix(), Suffix::KafkaStore, "{more}");
+        assert!(config.has_no_offsets(), "files end at holes");
+    }
+    for (line, key) in [("format = jsonl", "format"), ("avro_schema = full", "avro_schema")] {
+        let found = problems(&with(&format!("layout = kafka_store\n{line}")));
+        assert!(found.len() == 1 && found[0].contains(&format!("] {key}: ")), "{found:?}");
+    }
+    assert!(problems(&with("layout = hive"))[0].contains("layout"));
+}
+
+#[test]
 fn settings_that_cannot_work_together_are_refused() {
     for (section, lines, key) in [
         ("main", "spool_max_bytes = 767MiB", "spool_max_bytes"),

@@ -41,6 +41,9 @@ impl Config {
             (Format::Mak, Codec::Gzip) => Suffix::MakGz,
             (Format::Mak, Codec::Zstd) => Suffix::MakZst,
             (Format::Mak, Codec::None) => Suffix::Mak,
+            (Format::Avro, _) if matches!(self.archive.layout, Layout::KafkaStore) => {
+                Suffix::KafkaStore
+            }
             (Format::Avro, _) => Suffix::Avro,
             (Format::Jsonl, Codec::Gzip) => Suffix::JsonlGz,
             (Format::Jsonl, Codec::Zstd) => Suffix::JsonlZst,
@@ -148,6 +151,8 @@ pub struct Upload {
 pub struct Archive {
     /// The bucket or the directory.
     pub target: ArchiveTarget,
+    /// `layout`
+    pub layout: Layout,
     /// `format`
     pub format: Format,
     /// `avro_schema`
@@ -362,6 +367,16 @@ macro_rules! words {
             }
         }
     };
+}
+
+words! {
+    /// Whose names and schema archived files have.
+    Layout {
+        /// Our own.
+        Kafkatos3 = "kafkatos3",
+        /// kafka_store's.
+        KafkaStore = "kafka_store",
+    }
 }
 
 words! {

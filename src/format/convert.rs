@@ -7,7 +7,7 @@ use super::writer::{Layout, RecordWriter};
 use crate::codec::{self, CodecError, Container, ContainerWriter, Frame, Kind, Written};
 use crate::mak::{FileHeader, MakError, Record, StartTime};
 use crate::meta::{FileMeta, MetaMap};
-use crate::types::{AvroSchema, Format, Suffix};
+use crate::types::{AvroSchema, Format};
 
 /// Why a container was not converted.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +161,7 @@ fn meta_of(meta: &MetaMap, file: &FileMeta, layout: Layout) -> MetaMap {
             meta.remove("mak");
         }
     }
-    if to == Suffix::Avro && layout.schema == AvroSchema::Plain {
+    if to.format() == Format::Avro && layout.schema == AvroSchema::Plain {
         meta.insert("schema".to_owned(), "plain".to_owned());
     }
     meta

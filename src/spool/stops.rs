@@ -37,6 +37,8 @@ pub enum StopKind {
     ForeignObject,
     /// `chain.json` does not read.
     ChainRecord,
+    /// The chain's names are of the other layout than the configured one.
+    OtherLayout,
     /// The broker's log ends before the archive does, or goes on differently.
     Truncated,
     /// The broker's log ends before the files of the original tool do, whose archive is taken over.
@@ -66,6 +68,7 @@ impl StopKind {
             Self::OtherIsolation => "other-isolation",
             Self::ForeignObject => "foreign-object",
             Self::ChainRecord => "chain-record",
+            Self::OtherLayout => "other-layout",
             Self::Truncated => "truncated",
             Self::OriginalAhead => "original-ahead",
             Self::Gap => "gap",
@@ -95,9 +98,11 @@ impl StopKind {
             Self::Truncated => &["new", "retry"],
             Self::Gap => &["skip"],
             Self::UnreadableRecord | Self::RefusedObject => &["retry", "skip"],
-            Self::OriginalAhead | Self::NotPermitted | Self::DamagedAgain | Self::Other => {
-                &["retry"]
-            }
+            Self::OtherLayout
+            | Self::OriginalAhead
+            | Self::NotPermitted
+            | Self::DamagedAgain
+            | Self::Other => &["retry"],
         }
     }
 }
@@ -120,6 +125,7 @@ impl From<&Stop> for StopKind {
             },
             Stop::ForeignObject { slot: Some(_), .. } => Self::ForeignObject,
             Stop::ForeignObject { slot: None, .. } => Self::ChainRecord,
+            Stop::OtherLayout { .. } => Self::OtherLayout,
             Stop::OriginalAhead { .. } => Self::OriginalAhead,
         }
     }
@@ -271,6 +277,7 @@ mod tests {
             StopKind::OtherIsolation,
             StopKind::ForeignObject,
             StopKind::ChainRecord,
+            StopKind::OtherLayout,
             StopKind::Truncated,
             StopKind::Gap,
             StopKind::UnreadableRecord,

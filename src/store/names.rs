@@ -208,7 +208,8 @@ impl ChainId {
     /// The name of the file, or seal, at `start`.
     #[must_use]
     pub fn object(&self, start: Offset, suffix: Suffix) -> Name {
-        Name(format!("{self}/{:020}{suffix}", start.get()))
+        let end = if suffix.is_kafka_store() { "" } else { suffix.as_str() };
+        Name(format!("{self}/{:020}{end}", start.get()))
     }
 }
 
@@ -224,7 +225,7 @@ const RECORD: &str = "chain.json";
 /// What a listed name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
-    /// A file, or a seal.
+    /// A file, or a seal; under kafka_store's name, it may be one of kafka_store's own.
     Object {
         /// Whose.
         chain: ChainId,
@@ -251,8 +252,11 @@ fn parse_known(name: &Name) -> Option<Parsed> {
     if last == RECORD {
         return Some(Parsed::Record(chain));
     }
-    let (start, _) = last.split_once('.')?;
-    let suffix = last.strip_prefix(start)?.parse().ok()?;
+    let start = last.split_once('.').map_or(last, |(start, _)| start);
+    let suffix = match last.strip_prefix(start)? {
+        "" => Suffix::KafkaStore,
+        end => end.parse().ok()?,
+    };
     let start = Offset::new(start.parse().ok()?).ok()?;
     (chain.object(start, suffix) == *name).then_some(Parsed::Object { chain, start, suffix })
 }
@@ -322,7 +326,8 @@ mod tests {
             "orders/000003/0.mak.gz",
             "orders/000003/+0000000000000000000.mak",
             "orders/000003/99999999999999999999.mak",
-            "orders/000003/00000000000000000000",
+            "orders/000003/0000000000000000000",
+            "orders/000003/00000000000000000000.kafka_store",
             "orders/000003/.mak",
             "orders/3/00000000000000000000.mak",
             "orders/0000003/00000000000000000000.mak",

@@ -67,6 +67,12 @@ impl AvroSchema {
         }
     }
 
+    /// The one that files of `suffix` have where nobody asks for another.
+    #[must_use]
+    pub const fn of(suffix: Suffix) -> Self {
+        if suffix.is_kafka_store() { Self::Plain } else { Self::Full }
+    }
+
     /// Reads the word for it, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -98,11 +104,14 @@ pub enum Suffix {
     JsonlGz,
     /// `.jsonl.zst`: JSON lines in zstd frames.
     JsonlZst,
+    /// An Avro file under kafka_store's name, which has no end: `.kafka_store` is said in its place
+    /// wherever it is not an archived file that is named.
+    KafkaStore,
 }
 
 impl Suffix {
     /// Every one that there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Mak,
         Self::MakGz,
         Self::MakZst,
@@ -110,6 +119,7 @@ impl Suffix {
         Self::Jsonl,
         Self::JsonlGz,
         Self::JsonlZst,
+        Self::KafkaStore,
     ];
 
     /// Those of MAK.
@@ -126,6 +136,7 @@ impl Suffix {
             Self::Jsonl => ".jsonl",
             Self::JsonlGz => ".jsonl.gz",
             Self::JsonlZst => ".jsonl.zst",
+            Self::KafkaStore => ".kafka_store",
         }
     }
 
@@ -134,15 +145,22 @@ impl Suffix {
     pub const fn format(self) -> Format {
         match self {
             Self::Mak | Self::MakGz | Self::MakZst => Format::Mak,
-            Self::Avro => Format::Avro,
+            Self::Avro | Self::KafkaStore => Format::Avro,
             Self::Jsonl | Self::JsonlGz | Self::JsonlZst => Format::Jsonl,
         }
     }
 
-    /// The one that `name` ends in.
+    /// Whether names that end so are kafka_store's. A chain's all are, or none.
+    #[must_use]
+    pub const fn is_kafka_store(self) -> bool {
+        matches!(self, Self::KafkaStore)
+    }
+
+    /// The one that `name` ends in; those that have no end are not found by it.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|suffix| name.ends_with(suffix.as_str()))
+        let said = |suffix: &Self| !suffix.is_kafka_store() && name.ends_with(suffix.as_str());
+        Self::ALL.into_iter().find(said)
     }
 }
 

@@ -219,7 +219,8 @@ impl EmptyFile {
         };
         let mut packed = Vec::new();
         let level = Level::new(suffix, None)?;
-        let packing = Packing { layout: Layout { level, schema: AvroSchema::Full }, mak: *mak };
+        let packing =
+            Packing { layout: Layout { level, schema: AvroSchema::of(level.suffix()) }, mak: *mak };
         pack(&rotated(&header, *to)?, packing, &mut packed)?;
         let container = Container::parse(suffix, &packed)?;
         match ObjectMeta::from_map(&container.tail().meta) {

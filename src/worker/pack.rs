@@ -22,10 +22,14 @@ use crate::types::{AvroSchema, Format, Offset, OffsetRange, Suffix};
 /// levels are not the same everywhere.
 fn level(config: &Config) -> Result<Level, Exit> {
     let suffix = config.suffix();
-    let make = |level| match (suffix, config.compression.codec) {
-        (Suffix::Avro, Codec::Gzip) => Level::avro(AvroCodec::Deflate, level),
-        (Suffix::Avro, Codec::Zstd) => Level::avro(AvroCodec::Zstandard, level),
-        (Suffix::Avro, Codec::None) => Level::avro(AvroCodec::Null, level),
+    let avro = match config.compression.codec {
+        Codec::Gzip => AvroCodec::Deflate,
+        Codec::Zstd => AvroCodec::Zstandard,
+        Codec::None => AvroCodec::Null,
+    };
+    let make = |level| match suffix {
+        Suffix::Avro => Level::avro(avro, level),
+        Suffix::KafkaStore => Level::kafka_store(avro, level),
         _ => Level::new(suffix, level),
     };
     match make(config.compression.level.map(i32::from)) {
@@ -331,7 +335,7 @@ impl Facts {
                 (Format::Mak, MakVersion::V2) => 2,
                 (Format::Avro | Format::Jsonl, _) => 0,
             },
-            plain: suffix == Suffix::Avro && packing.layout.schema == AvroSchema::Plain,
+            plain: suffix.format() == Format::Avro && packing.layout.schema == AvroSchema::Plain,
             suffix,
             range,
             records: finish.records,

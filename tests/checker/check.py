@@ -22,7 +22,7 @@ import struct
 import sys
 
 TSTYPES = {None: 0, "create": 1, "logappend": 2}
-NAME = re.compile(r"(\d{20})\.(avro|(mak|jsonl)(\.gz|\.zst)?)")
+NAME = re.compile(r"(\d{20})(\.(avro|(mak|jsonl)(\.gz|\.zst)?))?")
 CLOSE = re.compile(rb'\{[^{}]*"kind":"close"[^{}]*\}')
 MOST_COMPLAINTS = 5
 

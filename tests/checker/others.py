@@ -161,14 +161,19 @@ def avro_record(block, fields, offset):
 def metadata(path):
     """What the file says of itself."""
     data = path.read_bytes()
-    return avro_metadata(path, data) if path.suffix == ".avro" else line_metadata(path, data)
+    return avro_metadata(path, data) if is_avro(path) else line_metadata(path, data)
+
+
+def is_avro(path):
+    """By its name: kafka_store's has no end."""
+    return path.suffix in (".avro", "")
 
 
 def open_file(path):
     """(header, records, finish) as check.open_file() gives them; all of them None for a seal."""
     said = metadata(path)
     data = path.read_bytes()
-    found = avro(data, said) if path.suffix == ".avro" else lines(path, data, said)
+    found = avro(data, said) if is_avro(path) else lines(path, data, said)
     if said["kind"] != "data":
         if list(found):
             raise OtherError(f"{path.name} is a seal, but holds records")
@@ -177,7 +182,7 @@ def open_file(path):
     if "gapfrom" in said:
         header |= {"gapfrom": int(said["gapfrom"]), "gapto": int(said["gapto"]),
                    "gapreason": said["gapreason"]}
-    if not path.name.endswith(said["suffix"]):
+    if not path.name.endswith("" if said["suffix"] == ".kafka_store" else said["suffix"]):
         raise OtherError(f"{path.name} says that it is a {said['suffix']}")
     if "totalrecords" not in said:
         raise OtherError(f"{path.name} has no running totals")

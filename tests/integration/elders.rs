@@ -347,3 +347,26 @@ fn what_looks_like_another_tools_name_and_is_none_is_named() {
     let chains = &verified.json()["chains"];
     assert_eq!(chains[0]["foreign"].as_array().map(Vec::len), Some(4));
 }
+
+#[test]
+fn whose_files_of_kafka_stores_names_are_is_said_by_the_chain() {
+    let archive = kafka_store();
+    let record = |suffix: &str| {
+        let text = format!(
+            "{{\"layout\":1,\"cluster\":\"c\",\"topic\":\"orders\",\"topicid\":\
+             \"AAAAAAAAAAAAAAAAAAAAAA\",\"partition\":0,\"isolation\":\"read_committed\",\"first\":300,\
+             \"suffix\":\"{suffix}\"}}"
+        );
+        put(&archive.path().join("orders/000000/chain.json"), text.as_bytes());
+        let verified = program("verify", archive.path(), &["orders", "--json"]);
+        let chains = verified.json()["chains"].as_array().expect("chains").clone();
+        let of = |chain: &Value| chain["chain"] == "orders/000000";
+        let found =
+            chains.iter().filter(|chain| of(chain)).map(|chain| chain["layout"].to_string());
+        (verified.code, found.collect::<Vec<_>>())
+    };
+    // A chain of other names goes on behind them.
+    assert_eq!(record(".mak.gz"), (0, vec!["\"kafka_store\"".to_owned(), "\"chain\"".to_owned()]));
+    // In a chain of these names they have to say that they are its own.
+    assert_eq!(record(".kafka_store"), (2, vec!["\"chain\"".to_owned()]));
+}

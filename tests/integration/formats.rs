@@ -2,7 +2,7 @@
 //! find it: `tests/checker`, fastavro, the Java library (avro-tools) and Python's json.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::archive::produce_odd;
@@ -150,6 +150,93 @@ fn cat_prints_slices(site: &Site, topic: &str) {
         let arguments = [arguments, &["-f", all]].concat();
         assert!(same(site, &archive, topic, &arguments) > 0, "{arguments:?}");
     }
+}
+
+/// How far a reader of kafka_store's comes, which knows the next name by the number of records, and
+/// finds nothing in a file but kafka_store's fields.
+const BY_KAFKA_STORES_RULE: &str = "
+import pathlib, sys
+sys.path[:0] = sys.argv[1].split(':')
+try:
+    from fastavro import reader
+except ImportError:
+    import others
+    reader = lambda file: others.avro(file.read(), {'start': '0'})
+folder, at = pathlib.Path(sys.argv[2]), int(sys.argv[3])
+while (path := folder / f'{at:020}').exists():
+    with open(path, 'rb') as file:
+        records = list(reader(file))
+    assert all(set(r) == {'timestamp', 'key', 'value'} for r in records if isinstance(r, dict))
+    if not records:
+        break
+    at += len(records)
+print(at)";
+
+/// Where [`BY_KAFKA_STORES_RULE`] ends from `start` on.
+fn by_kafka_stores_rule(folder: &Path, start: u64) -> u64 {
+    let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker");
+    let mut places = vec![checker.display().to_string()];
+    places.extend(tool("fastavro-").map(|path| path.display().to_string()));
+    let mut python = Command::new("python3");
+    python.args(["-c", BY_KAFKA_STORES_RULE, &places.join(":")]).arg(folder).arg(start.to_string());
+    run(&mut python).trim().parse().expect("a number")
+}
+
+#[test]
+fn kafka_stores_layout_is_read_by_its_own_rule_and_kept() {
+    let mut site = Site::new("kafka-store");
+    site.set("archive", "layout", "kafka_store");
+    site.set("consumer", "max_file_bytes", "20KiB");
+    let topic = site.topic("t", 2, &[]);
+    let plain = |seed, index| Record { headers: Vec::new(), ..Record::odd(seed, index) };
+    let mut expected = Expected::default();
+    // Partition 1 has holes behind its transactions, and between the two runs.
+    for (round, hole) in [(0, 42), (1, 84)] {
+        let producer = Producer::new(&site.bootstrap);
+        producer.send(&topic, 0, (0..1500).map(|index| plain(round, index)));
+        expected.merge(producer.expected());
+        let producer = Producer::transactional(&site.bootstrap, &format!("{topic}-{round}"));
+        for commits in [true, false] {
+            producer.begin();
+            producer.send(&topic, 1, (0..20).map(|index| plain(round, index)));
+            if commits { producer.commit() } else { producer.abort() }
+        }
+        expected.merge(producer.expected());
+        site.run_to_end().expect(0);
+        let names = site.objects(&topic, 1);
+        assert_eq!(names.last().map(String::len), Some(20), "{names:?}");
+        assert!(names.iter().all(|name| name.parse::<u64>().is_ok_and(|start| start < hole)));
+    }
+    let folder = |partition: &str| site.archive_path().join(&topic).join(partition);
+    assert!(site.objects(&topic, 0).len() > 4, "several files");
+    assert_eq!(by_kafka_stores_rule(&folder("000000"), 0), 3000);
+    // A hole ends the file, and the next one starts behind it.
+    assert_eq!(by_kafka_stores_rule(&folder("000001"), 0), 20);
+    assert_eq!(by_kafka_stores_rule(&folder("000001"), 42), 62);
+    site.check_with_offsets(&expected);
+
+    // It is a chain, and neither taken for kafka_store's own nor gone on with under other names.
+    let config = site.config_file();
+    let program = |command: &str, rest: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_kafkatos3"));
+        run(program.arg(command).arg(&config).arg(&topic).args(rest))
+    };
+    let listed: Vec<_> = program("ls", &[]).lines().map(str::to_owned).collect();
+    assert!(listed.len() == 4 && !listed[1].contains("kafka_store"), "{listed:#?}");
+    assert!(program("verify", &[]).contains("whole"));
+    assert_eq!(
+        program("cat", &["-p", "1", "-o", "-65", "-f", "%o "]).split_whitespace().count(),
+        21
+    );
+    site.set("archive", "layout", "kafkatos3");
+    let producer = Producer::new(&site.bootstrap);
+    producer.send(&topic, 0, [plain(7, 7)]);
+    expected.merge(producer.expected());
+    let log = site.run_to_end().expect(75).log;
+    assert!(log.contains("a chain keeps its layout"), "{log}");
+    site.set("archive", "layout", "kafka_store");
+    site.run_to_end().expect(0);
+    site.check_with_offsets(&expected);
 }
 
 #[test]

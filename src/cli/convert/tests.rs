@@ -36,11 +36,12 @@ fn every_format_becomes_every_other() {
     std::fs::write(&lines, LINES).unwrap();
     let expected = records(&lines);
     assert_eq!((expected.len(), expected[1].value.as_deref()), (2, Some(&[0xff][..])));
-    for from in Suffix::ALL {
+    let named = Suffix::ALL.into_iter().filter(|suffix| !suffix.is_kafka_store());
+    for from in named.clone() {
         let first = dir.path().join(format!("first{from}"));
         convert(&options(&lines, &first)).unwrap();
         assert_eq!(records(&first), expected, "{from}");
-        for to in Suffix::ALL {
+        for to in named.clone() {
             let second = dir.path().join(format!("{}-to{to}", &from.as_str()[1..]));
             let said = convert(&options(&first, &second)).unwrap();
             assert!(said.ends_with(": 2 records, [5, 10)\n"), "{said}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::keys::{self, Key};
 use super::super::secret::Secret;
-use super::super::typed::{Archive, ArchiveTarget, S3Target, Sse, Tag};
+use super::super::typed::{Archive, ArchiveTarget, Layout, S3Target, Sse, Tag};
 use super::checker::Checker;
 use super::clouds;
 use crate::types::{AvroSchema, Format};
@@ -16,12 +16,25 @@ const MOST_TAGS: usize = 10;
 pub(super) fn archive(check: &mut Checker<'_>) -> Option<Archive> {
     let target = target(check);
     let publish_deadline = check.time(&keys::PUBLISH_DEADLINE, Duration::from_secs(1));
-    let format = check.word(&keys::FORMAT, &Format::ALL.map(Format::as_str), Format::parse);
+    let layout = check.word(&keys::LAYOUT, Layout::WORDS, Layout::parse);
+    let mut format = check.word(&keys::FORMAT, &Format::ALL.map(Format::as_str), Format::parse);
     let schemas = AvroSchema::ALL.map(AvroSchema::as_str);
-    let avro_schema = check.word(&keys::AVRO_SCHEMA, &schemas, AvroSchema::parse);
+    let mut avro_schema = check.word(&keys::AVRO_SCHEMA, &schemas, AvroSchema::parse);
+    if layout == Some(Layout::KafkaStore) {
+        let what = "layout = kafka_store has its own";
+        if check.is_set(&keys::FORMAT) && format.is_some_and(|format| format != Format::Avro) {
+            check.problem(&keys::FORMAT, what, "remove the line, or set it to avro");
+        }
+        let full = avro_schema == Some(AvroSchema::Full);
+        if check.is_set(&keys::AVRO_SCHEMA) && full {
+            check.problem(&keys::AVRO_SCHEMA, what, "remove the line, or set it to plain");
+        }
+        (format, avro_schema) = (Some(Format::Avro), Some(AvroSchema::Plain));
+    }
     schema(check, format, avro_schema);
     Some(Archive {
         target: target?,
+        layout: layout?,
         format: format?,
         avro_schema: avro_schema?,
         publish_deadline: publish_deadline?,

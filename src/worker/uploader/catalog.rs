@@ -271,7 +271,7 @@ impl Keeper {
             Some(store) => Arc::clone(store),
             None => Arc::clone(self.store.insert(archive::open_store(&self.target).await?)),
         };
-        let entries = Entries::of_listing(chain, store.list(&chain.folder(), None).await?);
+        let entries = Entries::listed(&*store, chain, &[]).await?;
         let lacking = |entry: &&archive::Entry| entry.start > reach && entry.start < tip;
         for entry in entries.chain().iter().filter(lacking) {
             if let Some(row) = row_of(&*store, chain, entry).await? {

@@ -625,7 +625,7 @@ impl Turn {
         let layout = if suffix == self.shared.layout.level.suffix() {
             self.shared.layout
         } else {
-            Layout { level: Level::new(suffix, None)?, schema: AvroSchema::Full }
+            Layout { level: Level::new(suffix, None)?, schema: AvroSchema::of(suffix) }
         };
         let meta = local.meta.clone();
         let (claim, bytes) = local.into_parts();
