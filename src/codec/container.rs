@@ -115,6 +115,9 @@ pub fn seal(suffix: Suffix, at: Offset, meta: &MetaMap) -> io::Result<Vec<u8>> {
     }
 }
 
+/// So much of a body is verified between two calls of who wants to know.
+const VERIFIED_AT_ONCE: usize = 4 << 20;
+
 /// A container that lies in memory as a whole.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
@@ -177,7 +180,17 @@ impl<'a> Container<'a> {
 
     /// That the body has the checksum that the tail says. Reads all of it.
     pub fn verify_body(&self) -> Result<(), CodecError> {
-        if crc32fast::hash(self.body) == self.tail.body.crc {
+        self.verify_body_in_steps(|| ())
+    }
+
+    /// The same; calls `passed` now and then, for who maps the file and gives back what was read.
+    pub fn verify_body_in_steps(&self, passed: impl Fn()) -> Result<(), CodecError> {
+        let mut crc = crc32fast::Hasher::new();
+        for step in self.body.chunks(VERIFIED_AT_ONCE) {
+            crc.update(step);
+            passed();
+        }
+        if crc.finalize() == self.tail.body.crc {
             Ok(())
         } else {
             Err(CodecError::Corrupt("the container's body"))

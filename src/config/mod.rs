@@ -13,6 +13,7 @@ mod finding;
 mod ini;
 mod keys;
 mod librdkafka;
+mod memory;
 mod patterns;
 mod raw;
 mod redacted;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use changes::{Change, Changes, Uptake, Uptakes};
 pub use finding::{Finding, Place};
+pub use memory::ConsumerMemory;
 pub use patterns::{Pattern, TopicPatterns};
 pub use secret::{REDACTED, Secret};
 pub use texts::Texts;

@@ -55,6 +55,11 @@ impl Admin {
         self.client.cluster_id(timeout).ok_or_else(error)
     }
 
+    /// How many brokers the cluster has.
+    pub fn brokers(&self, timeout: Duration) -> Result<usize, KafkaError> {
+        self.client.broker_count(timeout)
+    }
+
     /// All topics with the number of their partitions, internal ones too. What has an error (a
     /// topic that is just being made, say) is left out.
     pub fn topics(&self, timeout: Duration) -> Result<Vec<(TopicName, i32)>, KafkaError> {

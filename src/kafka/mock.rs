@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::kafka::producer::{Outgoing, Producer};
     use crate::kafka::{
-        Batch, ClientSettings, Code, Commit, Consumer, ConsumerSettings, Event, Part,
+        Batch, ClientSettings, Code, Commit, Consumer, ConsumerSettings, Event, Fetched, Part,
         PartitionEvent, PatternSpec, Patterns, Slot, Spec, Start,
     };
     use crate::types::{Isolation, Offset, Partition, TopicPartition};
@@ -73,7 +73,7 @@ mod tests {
             group: "g".to_owned(),
             group_instance_id: None,
             isolation: Isolation::ReadCommitted,
-            queue_bytes: 16 << 20,
+            fetched: Fetched { bytes: 16 << 20, brokers: 1 },
         };
         Consumer::new(&settings).unwrap()
     }

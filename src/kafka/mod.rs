@@ -38,4 +38,4 @@ pub use consumer::{Commit, Committed, CommittedOf, Consumer, Event, GroupLookup,
 pub use error::{Code, KafkaError};
 pub use patterns::{PatternError, PatternSpec, Patterns};
 pub use raw::{Broker, Brokers, Group, Member, Rights};
-pub use settings::{ClientSettings, ConsumerSettings};
+pub use settings::{ClientSettings, ConsumerSettings, Fetched};

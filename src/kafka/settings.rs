@@ -29,8 +29,25 @@ pub struct ConsumerSettings {
     pub group_instance_id: Option<String>,
     /// Which records of transactions count.
     pub isolation: Isolation,
-    /// How much memory fetched records may take, roughly.
-    pub queue_bytes: u64,
+    /// How much memory fetched records may take.
+    pub fetched: Fetched,
+}
+
+/// How much memory fetched records may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetched {
+    /// Bytes, in the library and in the batch that was taken from it.
+    pub bytes: u64,
+    /// How many brokers may answer at the same time.
+    pub brokers: usize,
+}
+
+impl Fetched {
+    /// Bytes of keys and values that a batch should take at most.
+    #[must_use]
+    pub const fn in_hand(self) -> u64 {
+        self.bytes / 8
+    }
 }
 
 /// Shows the names of further properties, not their values: some are secrets.
@@ -85,9 +102,23 @@ impl ConsumerSettings {
         if !self.brokers_assign() {
             put(all, "partition.assignment.strategy", "cooperative-sticky");
         }
-        for (key, value) in Limits::of(self.queue_bytes).properties() {
+        for (key, value) in self.limits().properties() {
             put(all, key, &value.to_string());
         }
+    }
+
+    /// Answers may be set smaller than there is memory for, but not larger.
+    fn limits(&self) -> Limits {
+        let set = |key: &str| {
+            let (_, value) = self.client.extra.iter().rfind(|(name, _)| name == key)?;
+            value.parse::<u64>().ok()
+        };
+        let mut limits = Limits::of(self.fetched);
+        let fetch = set("fetch.max.bytes").unwrap_or(u64::MAX).max(LEAST_FETCH);
+        limits.fetch = limits.fetch.min(fetch);
+        let partition = set("max.partition.fetch.bytes").unwrap_or(u64::MAX).max(1);
+        limits.partition = limits.partition.min(partition);
+        limits
     }
 
     /// Whether the group's newer protocol was asked for, in which the brokers assign.
@@ -97,11 +128,19 @@ impl ConsumerSettings {
     }
 }
 
+/// The library takes no smaller limit for an answer.
+const LEAST_FETCH: u64 = 1000;
+
 /// Limits of the library that keep what was fetched within a budget.
 ///
-/// The library fetches for as long as its queue is below a limit, so the last answer comes on
-/// top: each answer is at most `fetch` on the wire, and may grow when it is unpacked. Each
-/// message takes some 500 bytes beside its own, which the library does not count.
+/// An eighth is for what waits in its queue, and as much for what each message takes beside its own,
+/// some 500 bytes, which the library does not count. It fetches for as long as the queue is below
+/// that, so an answer of each broker comes on top: a sixteenth on the wire, all together, and four
+/// times that when it is unpacked. An eighth is for the batch that was taken last
+/// ([`Fetched::in_hand`]), the rest for what the allocator can't give back.
+///
+/// An answer has at least one batch of the producer, however large; the library wants its limit
+/// to be at least `message.max.bytes`, which means nothing else to a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
     queued_kbytes: u64,
@@ -113,17 +152,20 @@ struct Limits {
 impl Limits {
     const MIB: u64 = 1024 * 1024;
 
-    fn of(budget: u64) -> Self {
+    fn of(Fetched { bytes, brokers }: Fetched) -> Self {
+        let brokers = u64::try_from(brokers).unwrap_or(u64::MAX).max(1);
+        let fetch = (bytes / 16 / brokers).clamp(Self::MIB / 8, 50 * Self::MIB);
         Self {
-            queued_kbytes: (budget / 4 / 1024).clamp(1024, 2_000_000),
-            queued_messages: (budget / 4 / 512).clamp(1000, 1_000_000),
-            fetch: (budget / 8).clamp(Self::MIB, 50 * Self::MIB),
-            partition: (budget / 32).clamp(256 * 1024, Self::MIB),
+            queued_kbytes: (bytes / 8 / 1024).clamp(1024, 2_000_000),
+            queued_messages: (bytes / 8 / 512).clamp(1000, 1_000_000),
+            fetch,
+            partition: (fetch / 4).clamp(Self::MIB / 8, Self::MIB),
         }
     }
 
-    fn properties(self) -> [(&'static str, u64); 5] {
+    fn properties(self) -> [(&'static str, u64); 6] {
         [
+            ("message.max.bytes", self.fetch.min(1_000_000)),
             ("queued.max.messages.kbytes", self.queued_kbytes),
             ("queued.min.messages", self.queued_messages),
             ("fetch.max.bytes", self.fetch),
@@ -177,7 +219,7 @@ mod tests {
             group: "g".to_owned(),
             group_instance_id: None,
             isolation: Isolation::ReadCommitted,
-            queue_bytes: 64 << 20,
+            fetched: Fetched { bytes: 64 << 20, brokers: 1 },
         }
     }
 
@@ -208,11 +250,33 @@ mod tests {
 
     #[test]
     fn limits_stay_within_the_library_s_bounds() {
-        for budget in [0, 1, 1 << 20, 64 << 20, 1 << 40, u64::MAX] {
-            let limits = Limits::of(budget);
-            assert!((1..=2_097_151).contains(&limits.queued_kbytes), "{limits:?}");
-            assert!((1..=10_000_000).contains(&limits.queued_messages), "{limits:?}");
-            assert!(limits.fetch >= 1_000_000 && limits.partition >= 1, "{limits:?}");
+        for bytes in [0, 1, 1 << 20, 64 << 20, 1 << 40, u64::MAX] {
+            for brokers in [0, 1, 3, 1000, usize::MAX] {
+                let limits = Limits::of(Fetched { bytes, brokers });
+                assert!((1..=2_097_151).contains(&limits.queued_kbytes), "{limits:?}");
+                assert!((1..=10_000_000).contains(&limits.queued_messages), "{limits:?}");
+                assert!((1000..=1_000_000_000).contains(&limits.fetch), "{limits:?}");
+                assert!((1..=limits.fetch).contains(&limits.partition), "{limits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_may_be_set_smaller_but_not_larger() {
+        let set = |value: &str| settings(&[("fetch.max.bytes", value)]).limits().fetch;
+        assert_eq!(set("500000"), 500_000);
+        assert_eq!(set("1"), LEAST_FETCH);
+        assert_eq!(set("500000000"), Limits::of(settings(&[]).fetched).fetch);
+    }
+
+    #[test]
+    fn what_is_fetched_stays_within_its_memory_however_many_brokers_answer() {
+        for (bytes, brokers) in [(126 << 20, 1), (126 << 20, 50), (12 << 20, 1), (1 << 30, 100)] {
+            let fetched = Fetched { bytes, brokers };
+            let limits = Limits::of(fetched);
+            let answers = 5 * limits.fetch * brokers as u64;
+            let queued = limits.queued_kbytes * 1024 + limits.queued_messages * 512;
+            assert!(queued + answers + fetched.in_hand() <= bytes, "{fetched:?}: {limits:?}");
         }
     }
 

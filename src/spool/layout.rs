@@ -201,6 +201,13 @@ impl SpoolPartition {
         name.strip_suffix(".json").and_then(Self::parse).ok_or_else(wrong)
     }
 
+    /// Whose file under `tips/` it is, whatever it says.
+    pub fn of_tips(name: &str) -> Option<Self> {
+        let tip = || Self::parse_tip_name(name).ok();
+        let stop = || Self::parse_stop_name(name).ok();
+        tip().or_else(stop).or_else(|| Some(name.parse::<RewindName>().ok()?.partition))
+    }
+
     /// Reads what [`Self::stop_name`] wrote.
     pub fn parse_stop_name(name: &str) -> Result<Self, NameError> {
         let wrong = || not("a stop note", name);

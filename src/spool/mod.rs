@@ -37,6 +37,7 @@ pub mod scan;
 pub mod stage;
 mod status_files;
 pub mod stops;
+pub mod survey;
 pub mod takeover;
 pub mod tips;
 pub mod watch;

@@ -8,9 +8,10 @@ use std::fs::File;
 
 use super::claim::{PartitionLock, Taken};
 use super::error::Result;
-use super::layout::{FileName, InProgressName, SpoolPartition};
+use super::layout::{FileName, SpoolPartition};
 use super::recovery::{self, Observed, Stream};
 use super::stage::{Abandoned, Compressed, InProgress, Repaired, Rotated};
+use super::survey::Found;
 use super::{Spool, tips};
 use crate::types::Offset;
 
@@ -34,7 +35,7 @@ pub struct Takeover {
 /// Takes a partition over whose chain ends at `tip`.
 ///
 /// The lock keeps the uploaders of this spool from moving the tip meanwhile, so the tip has to be
-/// learned while it is held. `inspect` says what is whole in a file in progress; none for one
+/// learned while it is held; `found` is from a survey that was made while it was held, too. `inspect` says what is whole in a file in progress; none for one
 /// that can't be read or does not belong to the partition. A file that the caller writes itself
 /// has to be let go of first, or it counts as somebody else's.
 ///
@@ -43,12 +44,13 @@ pub fn take_over(
     spool: &Spool,
     lock: &PartitionLock,
     tip: Offset,
+    found: &Found,
     inspect: impl FnMut(&File) -> Option<Stream>,
 ) -> Result<Takeover> {
-    let mut takeover = join_complete(spool, lock.partition(), tip)?;
-    repair_in_progress(spool, lock.partition(), &mut takeover, inspect)?;
+    let mut takeover = join_complete(spool, found, tip)?;
+    repair_in_progress(spool, lock.partition(), found, &mut takeover, inspect)?;
     takeover.ends.sort_unstable();
-    forget_rewinds(spool, lock.partition(), tip, takeover.next)?;
+    forget_rewinds(spool, found, tip, takeover.next)?;
     Ok(takeover)
 }
 
@@ -69,8 +71,8 @@ fn complete_files(spool: &Spool, partition: &SpoolPartition) -> Result<Vec<FileN
     Ok(names.filter(|name| name.partition == *partition).collect())
 }
 
-fn join_complete(spool: &Spool, partition: &SpoolPartition, tip: Offset) -> Result<Takeover> {
-    let files = complete_files(spool, partition)?;
+fn join_complete(spool: &Spool, found: &Found, tip: Offset) -> Result<Takeover> {
+    let files = [&*found.rotated, &*found.compressed].concat();
     let joined = recovery::join(tip, &files);
     let Dropped { dropped, busy } = drop_files(spool, &joined.strays)?;
     let mut ends: Vec<_> = joined.joining.iter().map(|name| name.range.next()).collect();
@@ -121,12 +123,13 @@ fn drop_files(spool: &Spool, files: &[&FileName]) -> Result<Dropped> {
 fn repair_in_progress(
     spool: &Spool,
     partition: &SpoolPartition,
+    found: &Found,
     takeover: &mut Takeover,
     mut inspect: impl FnMut(&File) -> Option<Stream>,
 ) -> Result<()> {
     let mut left = Vec::new();
-    for name in in_progress_of(spool, partition)? {
-        match Abandoned::claim(spool, &name)? {
+    for name in &found.in_progress {
+        match Abandoned::claim(spool, name)? {
             Taken::Ours(file) => left.push(file),
             Taken::Busy => takeover.busy += 1,
             Taken::Gone => {}
@@ -162,22 +165,12 @@ fn repair_in_progress(
     Ok(())
 }
 
-fn in_progress_of(spool: &Spool, partition: &SpoolPartition) -> Result<Vec<InProgressName>> {
-    let names = spool.in_progress()?.into_iter().map(|entry| entry.name);
-    Ok(names.filter(|name| name.partition == *partition).collect())
-}
-
 /// Removes the wishes that reading on at `next` obeys, or that the tip has passed. One that lies
 /// between stays: its file is just being put aside, and the hole is there next time.
-fn forget_rewinds(
-    spool: &Spool,
-    partition: &SpoolPartition,
-    tip: Offset,
-    next: Offset,
-) -> Result<()> {
-    for rewind in tips::rewinds(spool)? {
-        if rewind.partition == *partition && (next <= rewind.to || rewind.to < tip) {
-            tips::remove_rewind(spool, &rewind)?;
+fn forget_rewinds(spool: &Spool, found: &Found, tip: Offset, next: Offset) -> Result<()> {
+    for rewind in &found.rewinds {
+        if next <= rewind.to || rewind.to < tip {
+            tips::remove_rewind(spool, rewind)?;
         }
     }
     Ok(())
@@ -190,6 +183,16 @@ mod tests {
     use crate::spool::testing::{names_in, offset, partition, range, spool, tp};
     use crate::types::WriterToken;
     use std::io::{IoSlice, Read};
+
+    fn take_over(
+        spool: &Spool,
+        lock: &PartitionLock,
+        tip: Offset,
+        inspect: impl FnMut(&File) -> Option<Stream>,
+    ) -> Result<Takeover> {
+        let found = spool.survey()?.of(lock.partition());
+        super::take_over(spool, lock, tip, &found, inspect)
+    }
 
     /// A file whose contents are `next`, and `!` if it is finished.
     fn write(spool: &Spool, start: u64, contents: &str) -> InProgress {

@@ -4,13 +4,13 @@
 //! be had (its limits are reached) or sees nothing (another host over NFS), the caller's timeout,
 //! the scan interval, is what is left; so every caller passes one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::Spool;
 use super::error::{IoExt, Result};
@@ -60,6 +60,15 @@ impl Woken {
     }
 }
 
+/// What happened in the spool.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Of these files is known that something happened to them.
+    pub names: BTreeSet<String>,
+    /// And perhaps of any others: events were lost, or are not to be had.
+    pub unknown: bool,
+}
+
 /// A watch over some stages.
 #[derive(Debug)]
 pub struct Watch {
@@ -96,29 +105,60 @@ impl Watch {
     /// Waits until something happens in the spool or at one of `fds`, at most for `timeout`.
     /// A signal that interrupts it ends the wait too. Events are taken; `fds` are left to the caller.
     pub fn wait(&self, timeout: Duration, fds: &[BorrowedFd<'_>]) -> Result<Woken> {
+        let ready = self.poll(timeout, fds)?;
+        let changed = ready.is_some() && self.drain();
+        Ok(Woken { changed, ready: ready.unwrap_or_else(|| vec![false; fds.len()]) })
+    }
+
+    /// Waits until something happens in the spool, and adds it to `changes`.
+    pub fn wait_for(&self, timeout: Duration, changes: &mut Changes) -> Result<()> {
+        self.poll(timeout, &[])?;
+        self.take_changes(changes);
+        Ok(())
+    }
+
+    /// Which of `fds` have something; `None` if a signal came.
+    fn poll(&self, timeout: Duration, fds: &[BorrowedFd<'_>]) -> Result<Option<Vec<bool>>> {
         let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         polled.extend(self.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         match poll(&mut polled, at_least(timeout)) {
             Ok(_) => {}
-            Err(Errno::EINTR) => {
-                return Ok(Woken { changed: false, ready: vec![false; fds.len()] });
-            }
+            Err(Errno::EINTR) => return Ok(None),
             Err(e) => return Err(e).at("wait for changes in", self.spool.root()),
         }
         let mut ready: Vec<_> =
             polled.iter().map(|fd| fd.revents().is_some_and(|got| !got.is_empty())).collect();
         ready.truncate(fds.len());
-        Ok(Woken { changed: self.drain(), ready })
+        Ok(Some(ready))
     }
 
     /// Takes all events that are there; whether one of them is a reason to scan.
     pub fn drain(&self) -> bool {
-        let Some(inotify) = &self.inotify else { return false };
         let mut changed = false;
-        while let Ok(events) = inotify.read_events() {
-            changed |= events.iter().any(is_reason);
-        }
+        self.each_reason(|_| changed = true);
         changed
+    }
+
+    /// Takes all events that are there, for callers who look at single files.
+    pub fn take_changes(&self, changes: &mut Changes) {
+        changes.unknown |= self.inotify.is_none();
+        self.each_reason(|name| match name {
+            Some(name) => drop(changes.names.insert(name.to_owned())),
+            None => changes.unknown = true,
+        });
+    }
+
+    /// Lost events and a directory that goes carry no name.
+    fn each_reason(&self, mut see: impl FnMut(Option<&str>)) {
+        let Some(inotify) = &self.inotify else { return };
+        while let Ok(events) = inotify.read_events() {
+            for event in events {
+                let name = event.name.as_ref().and_then(|name| name.to_str());
+                if !name.is_some_and(is_temp_name) {
+                    see(name);
+                }
+            }
+        }
     }
 }
 
@@ -132,11 +172,6 @@ fn start(spool: &Spool, interests: &[Interest]) -> nix::Result<Inotify> {
         inotify.add_watch(&spool.dir(stage), events)?;
     }
     Ok(inotify)
-}
-
-/// Lost events and a directory that goes are reasons too; they carry no name.
-fn is_reason(event: &InotifyEvent) -> bool {
-    !event.name.as_ref().and_then(|name| name.to_str()).is_some_and(is_temp_name)
 }
 
 /// Rounded up, so that a wait for the rest of a millisecond does not spin.
@@ -201,6 +236,22 @@ mod tests {
         }
         assert!(watch.wait(LONG, &[]).unwrap().changed);
         assert!(watch.wait(NOW, &[]).unwrap().is_idle());
+    }
+
+    #[test]
+    fn files_to_which_something_happened_are_named() {
+        let (_dir, spool) = spool();
+        let watch = Watch::new(&spool, &[Interest::Arrivals(Stage::Tips)]);
+        drop(TempFile::create(&spool, Stage::Tips, "x", step!("test.unnamed")).unwrap());
+        std::fs::write(spool.dir(Stage::Tips).join("a"), "").unwrap();
+        let mut changes = Changes::default();
+        watch.take_changes(&mut changes);
+        std::fs::write(spool.dir(Stage::Tips).join("b"), "").unwrap();
+        watch.take_changes(&mut changes);
+        assert_eq!(changes.names.iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(!changes.unknown);
+        Watch::blind(&spool).take_changes(&mut changes);
+        assert!(changes.unknown);
     }
 
     #[test]

@@ -146,13 +146,13 @@ impl BucketStore {
         self.ask(Request::Read, name.as_str(), async {
             let options = GetOptions { range, ..GetOptions::default() };
             let answer = self.client.get_opts(&path, options).await?;
-            let size = answer.meta.size;
+            let info = info(&answer);
             let length = answer.range.end.saturating_sub(answer.range.start);
             let limit = time_for(length);
             let late =
                 |_| object_store::Error::Generic { store: "bucket", source: Box::new(Late(limit)) };
             let bytes = tokio::time::timeout(limit, answer.bytes()).await.map_err(late)??;
-            Ok(Read { bytes, size })
+            Ok(Read { bytes, info })
         })
         .await
     }
@@ -189,7 +189,7 @@ impl BucketStore {
 
 struct Read {
     bytes: Bytes,
-    size: u64,
+    info: ObjectInfo,
 }
 
 /// How every client of ours speaks: as whom, over what, with which patience. What a whole request
@@ -288,6 +288,19 @@ impl Store for BucketStore {
         }
     }
 
+    async fn look(&self, name: &Name) -> Result<Option<ObjectInfo>, StoreError> {
+        if !self.habits.head_is_silent {
+            return self.head(name).await;
+        }
+        // Unlike to `HEAD`, a server answers to this with words where there is nothing.
+        match self.read(name, Some(GetRange::Bounded(0..1))).await {
+            Ok(read) => Ok(Some(read.info)),
+            Err(StoreError::Missing { .. }) => Ok(None),
+            // An empty one, or one in cold storage, perhaps.
+            Err(_) => self.head(name).await,
+        }
+    }
+
     async fn get(&self, name: &Name) -> Result<Option<Bytes>, StoreError> {
         match self.read(name, None).await {
             Ok(read) => Ok(Some(read.bytes)),
@@ -305,7 +318,7 @@ impl Store for BucketStore {
         if u64::try_from(read.bytes.len()) == Ok(wanted) {
             return Ok(read.bytes);
         }
-        let words = format!("bytes {range:?} asked for, but it ends at {}", read.size);
+        let words = format!("bytes {range:?} asked for, but it ends at {}", read.info.size);
         Err(StoreError::Other { name: format!("{}/{name}", self.url), words })
     }
 
@@ -314,7 +327,7 @@ impl Store for BucketStore {
             return self.tail_by_size(name, length).await;
         }
         match self.read(name, Some(GetRange::Suffix(length.max(1)))).await {
-            Ok(Read { bytes, size }) => Ok(Tail { bytes, size }),
+            Ok(Read { bytes, info }) => Ok(Tail { bytes, size: info.size }),
             // The end of an empty object can't be asked for; some servers send it whole.
             Err(StoreError::Other { name: url, words }) => match self.head(name).await? {
                 Some(ObjectInfo { size: 0, .. }) => Ok(Tail { bytes: Bytes::new(), size: 0 }),

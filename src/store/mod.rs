@@ -97,6 +97,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What is known of the object; `None` is a definite "no such object".
     async fn head(&self, name: &Name) -> Result<Option<ObjectInfo>, StoreError>;
 
+    /// The same, for an object that is most likely absent: not every store says so in one word.
+    async fn look(&self, name: &Name) -> Result<Option<ObjectInfo>, StoreError> {
+        self.head(name).await
+    }
+
     /// The whole object, in memory: for small ones. `None` is a definite "no such object".
     async fn get(&self, name: &Name) -> Result<Option<Bytes>, StoreError>;
 

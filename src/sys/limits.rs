@@ -25,6 +25,13 @@ pub fn most_open_files() -> Result<u64, SysError> {
     Ok(limits.map_err(SysError::call("reading the limit of open files"))?.1)
 }
 
+/// Bytes of a page of memory.
+#[must_use]
+pub fn page_size() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+}
+
 /// How much memory the processes may take together: what the machine has, or what the control
 /// groups of this process allow, if that is less. `None` if it can't be found out.
 #[must_use]

@@ -6,6 +6,7 @@
 
 pub mod child;
 pub mod fork;
+pub mod heap;
 pub mod limits;
 pub mod lock;
 pub mod notify;

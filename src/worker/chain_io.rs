@@ -3,6 +3,7 @@
 //! Shared by consumer and uploader. A store error ends a search; whoever wants to know asks
 //! anew later, which is safe because the machines keep nothing that the store does not.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::chain::{Seen, Slot};
 use crate::codec;
 use crate::fail::{Step, step};
 use crate::meta::{ChainRecord, Identity, MetaMap, ObjectMeta};
-use crate::store::names::{self, ChainId, ChainName, Parsed};
+use crate::store::names::{self, ChainId, ChainName, Folder, Parsed};
 use crate::store::{Store, StoreError, ask};
 
 /// The store, asked in the chain's terms.
@@ -33,6 +34,16 @@ pub(crate) struct Located {
     pub(crate) outcome: Outcome,
 }
 
+/// Chains that there were in the archive when it was looked at.
+#[derive(Debug)]
+pub(crate) struct Known(HashSet<ChainName>);
+
+impl Known {
+    fn has(&self, chain: &ChainName) -> bool {
+        self.0.contains(chain)
+    }
+}
+
 impl ChainIo {
     pub(crate) fn new(store: Arc<dyn Store>, new_chains: bool) -> Self {
         Self { store, new_chains }
@@ -47,10 +58,29 @@ impl ChainIo {
         &*self.store
     }
 
+    /// Which chains there are in the archive, for who is about to look for the ends of many.
+    pub(crate) async fn known(&self) -> Result<Known, StoreError> {
+        let folders = self.store.folders(&Folder::root()).await?;
+        Ok(Known(folders.iter().filter_map(|folder| ChainName::parse(folder.as_str())).collect()))
+    }
+
     /// Finds the chain of `identity` and its tip; `genesis` is where to begin one, if there is
     /// none. Chains that are over, and those of the topic's earlier life, are passed over.
     pub(crate) async fn locate(
         &self,
+        identity: &Identity,
+        hints: &Hints,
+        genesis: Option<Genesis>,
+    ) -> Result<Located, StoreError> {
+        self.locate_among(None, identity, hints, genesis).await
+    }
+
+    /// The same; whether a chain has a successor is not asked where `known` says that there is
+    /// none. One that was begun since is found when the partition is looked for again, before
+    /// anything is uploaded: uploaders ask for themselves.
+    pub(crate) async fn locate_among(
+        &self,
+        mut known: Option<&Known>,
         identity: &Identity,
         hints: &Hints,
         genesis: Option<Genesis>,
@@ -62,6 +92,15 @@ impl ChainIo {
         let mut next = search.start();
         loop {
             match next {
+                // Once only: who was told something else since has to see what is there now.
+                Next::Ask(Question { generation, ask: Ask::Record })
+                    if generation > 1
+                        && known
+                            .take()
+                            .is_some_and(|known| !known.has(chain(generation).name())) =>
+                {
+                    next = search.feed(Answer::Record(None));
+                }
                 Next::Ask(Question { generation, ask }) => {
                     next = search.feed(self.answer(&chain(generation), ask).await?);
                 }
@@ -121,7 +160,7 @@ impl ChainIo {
     /// What stands at `slot`.
     pub(crate) async fn head(&self, chain: &ChainId, slot: Slot) -> Result<Seen, StoreError> {
         let name = chain.object(slot.start, slot.suffix);
-        Ok(match ask(step!("object.head"), self.store.head(&name)).await? {
+        Ok(match ask(step!("object.head"), self.store.look(&name)).await? {
             None => Seen::Absent,
             Some(info) => match ObjectMeta::from_map(&info.meta) {
                 Ok(meta) => Seen::Ours(Box::new(meta)),

@@ -14,7 +14,7 @@ use log::Level;
 
 use super::backoff::Backoff;
 use super::pack::{PackError, Packing, layout, pack};
-use super::{Context, Exit, SPOOL, in_full};
+use super::{Context, Exit, Mapped, SPOOL, in_full};
 use crate::config::Config;
 use crate::fail::step;
 use crate::logging::{self, Fault};
@@ -206,7 +206,7 @@ impl<'a> Compressor<'a> {
 
     fn pack(&self, name: &FileName, rotated: Rotated) -> Result<Done, SpoolError> {
         let began = Instant::now();
-        let bytes = super::map(rotated.file()).at("map", rotated.path())?;
+        let bytes = Mapped::of(rotated.file()).at("map", rotated.path())?;
         let mut packing = rotated.begin(self.packing.layout.level.suffix())?;
         let mut out = BufWriter::with_capacity(WRITE_BUFFER, packing.out());
         let packed = step!("packed.write").around(|| pack(&bytes, self.packing, &mut out));

@@ -9,6 +9,7 @@ mod backoff;
 pub(crate) mod chain_io;
 mod compressor;
 mod consumer;
+mod mapped;
 mod note;
 pub(crate) mod operator;
 mod originals;
@@ -19,12 +20,7 @@ mod takeover;
 mod uploader;
 
 use std::fmt;
-use std::fs::File;
-use std::io;
 use std::time::{Duration, Instant};
-
-use log::Level;
-use memmap2::Mmap;
 
 use crate::logging::{self, Fault};
 use crate::spool::SpoolError;
@@ -33,10 +29,13 @@ use crate::status::model::Phase;
 use crate::store::selftest::Failure;
 use crate::store::{self, Store, StoreError};
 use crate::supervisor::{Reporter, Role};
+use crate::sys::heap;
 use crate::sys::signals::{Stop, WorkerSignals};
+use log::Level;
 
 use backoff::Backoff;
 pub(crate) use consumer::refuse;
+pub(crate) use mapped::Mapped;
 pub(crate) use reload::{InForce, uptake};
 
 /// How long broker or store may be out of reach before a start is given up.
@@ -118,6 +117,7 @@ impl Exit {
 
 /// Runs a worker; gives its process' exit code.
 pub(crate) fn run(ctx: &Context) -> u8 {
+    heap::keep_small();
     let Exit(code) = match ctx.role {
         Role::Takeover => takeover::run(ctx),
         Role::Consumer => consumer::run(ctx),
@@ -144,16 +144,6 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|e| Exit::internal(&format!("can't start an async runtime: {e}")))
-}
-
-/// Maps a file of the spool, which nobody changes while it is claimed.
-pub(crate) fn map(file: &File) -> io::Result<Mmap> {
-    #[expect(unsafe_code, reason = "a mapped file must not be cut while it is read")]
-    // SAFETY: files under `rotated/` and `compressed/`, and finished ones of the original tool, are
-    // complete; no code of ours opens them for writing, and the claim keeps other workers away. Who cuts them by hand gets SIGBUS in
-    // this worker, which is restarted.
-    let map = unsafe { Mmap::map(file) }?;
-    Ok(map)
 }
 
 /// Checks that the store keeps what the protocol rests on. One that is out of reach is asked again

@@ -1,7 +1,9 @@
 //! From the configuration to what the Kafka client is started with.
 
 use crate::config::{Config, Pattern};
-use crate::kafka::{ClientSettings, ConsumerSettings, PatternError, PatternSpec, Patterns};
+use crate::kafka::{
+    ClientSettings, ConsumerSettings, Fetched, PatternError, PatternSpec, Patterns,
+};
 
 /// A client that calls itself `kafkatos3-INSTANCE-name`.
 pub(crate) fn client(config: &Config, name: &str) -> ClientSettings {
@@ -13,14 +15,14 @@ pub(crate) fn client(config: &Config, name: &str) -> ClientSettings {
 }
 
 /// The consumer of this number, as a member of the group.
-pub(crate) fn member(config: &Config, index: usize, queue_bytes: u64) -> ConsumerSettings {
+pub(crate) fn member(config: &Config, index: usize, fetched: Fetched) -> ConsumerSettings {
     let consumer = &config.consumer;
     ConsumerSettings {
         client: client(config, &index.to_string()),
         group: consumer.group.clone(),
         group_instance_id: consumer.group_instance_id.as_ref().map(|id| format!("{id}-{index}")),
         isolation: consumer.isolation,
-        queue_bytes,
+        fetched,
     }
 }
 

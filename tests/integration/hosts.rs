@@ -1,6 +1,7 @@
 //! Several instances: on one spool and on several, that join and leave, orderly or not, and that
 //! share the work.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use kafkatos3::config::Config;
@@ -14,8 +15,16 @@ const ROLES: [Role; 3] = [Role::Consumer, Role::Compressor, Role::Uploader];
 /// How many partitions an instance reads: what it was given less what it gave.
 fn owned(run: &Running) -> usize {
     let log = run.log();
-    let count = |word: &str| log.lines().filter(|line| line.contains(word)).count();
-    count(" assigned ") - count(" revoked ")
+    let mut owned = HashSet::new();
+    // What is revoked was not always read before.
+    for line in log.lines() {
+        if let Some((_, rest)) = line.split_once(" assigned ") {
+            owned.insert(rest.split_once(':').expect("a partition").0);
+        } else if let Some((_, partition)) = line.split_once(" revoked ") {
+            owned.remove(partition.split(' ').next().expect("a partition"));
+        }
+    }
+    owned.len()
 }
 
 fn files(site: &Site, topic: &str) -> usize {

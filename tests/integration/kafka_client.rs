@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafkatos3::kafka::producer::{Outgoing, Producer};
 use kafkatos3::kafka::{
-    Batch, ClientSettings, Consumer, ConsumerSettings, Part, PartitionEvent, Slot, Start,
+    Batch, ClientSettings, Consumer, ConsumerSettings, Fetched, Part, PartitionEvent, Slot, Start,
 };
 use kafkatos3::types::{Isolation, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use rdkafka::ClientConfig;
@@ -62,7 +62,7 @@ impl Ground {
             group: self.name.clone(),
             group_instance_id: None,
             isolation: Isolation::ReadCommitted,
-            queue_bytes: 32 << 20,
+            fetched: Fetched { bytes: 32 << 20, brokers: 1 },
         }
     }
 

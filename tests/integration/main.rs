@@ -22,6 +22,7 @@ mod hosts;
 mod kafka_client;
 mod kills;
 mod logs;
+mod memory;
 mod other_stores;
 mod parse;
 mod power_loss;

@@ -134,6 +134,7 @@ pub(crate) fn keeps_the_contract(target: Opener<'_>) {
 async fn absent_is_definite(store: &dyn Store) {
     let name = chain("absent", 1, 0).record();
     assert_eq!(store.head(&name).await, Ok(None));
+    assert_eq!(store.look(&name).await, Ok(None));
     assert_eq!(store.get(&name).await, Ok(None));
     assert!(matches!(store.get_range(&name, 0..1).await, Err(StoreError::Missing { .. })));
     assert!(matches!(store.get_suffix(&name, 1).await, Err(StoreError::Missing { .. })));
@@ -163,6 +164,7 @@ async fn metadata_comes_back(store: &dyn Store) {
         store.create(&name, with_trailer(b"frames", &meta), &meta).await.expect("create");
         let found = store.head(&name).await.expect("head").expect("it is there");
         assert_eq!(found.meta, meta);
+        assert_eq!(store.look(&name).await, Ok(Some(found.clone())));
         ObjectMeta::from_map(&found.meta).expect("it reads");
         let age = found.last_modified.elapsed().unwrap_or_default();
         assert!(age < Duration::from_mins(10), "created {age:?} ago");
@@ -192,6 +194,7 @@ async fn empty_objects_are_objects(store: &dyn Store) {
         let name = chain("empty", 1, 0).object(offset(start), Suffix::Mak);
         store.create(&name, body.clone(), &no_meta()).await.expect("create");
         assert_eq!(store.head(&name).await.expect("head").expect("there").size, 0);
+        assert_eq!(store.look(&name).await.expect("look").expect("there").size, 0);
         assert_eq!(store.get(&name).await, Ok(Some(Bytes::new())));
         let tail = store.get_suffix(&name, 10).await.expect("the end of nothing");
         assert_eq!((tail.bytes.len(), tail.size), (0, 0));

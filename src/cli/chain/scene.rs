@@ -190,7 +190,7 @@ pub(super) fn local_files(
 
 fn content(stage: Stage, file: &File) -> Option<(u64, u64)> {
     if stage == Stage::Rotated {
-        let found = v2::recover(&crate::worker::map(file).ok()?);
+        let found = v2::recover(&crate::worker::Mapped::of(file).ok()?);
         return Some((found.records, found.bytes));
     }
     let len = file.metadata().ok()?.len();

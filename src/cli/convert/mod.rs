@@ -215,7 +215,7 @@ fn finish(output: &mut Output, suffix: Suffix, to: &str) -> Result<(), ConvertEr
     }
     let failed = |source| ConvertError::Output { path: to.to_owned(), source };
     let refused = |source| ConvertError::Codec { path: to.to_owned(), source };
-    let bytes = crate::worker::map(output.body()).map_err(failed)?;
+    let bytes = crate::worker::Mapped::of(output.body()).map_err(failed)?;
     let container = Container::parse(suffix, &bytes).map_err(refused)?;
     let (header, _) = container.tail().around(suffix).map_err(refused)?;
     output.replace(&[&header, container.body()]).map_err(failed)

@@ -255,7 +255,7 @@ pub(super) fn look(text: &str, check: bool) -> Result<Found, InfoError> {
     if size == 0 {
         return Ok(look_at_bytes(text, 0, &[]));
     }
-    let bytes = crate::worker::map(&file).map_err(unreadable)?;
+    let bytes = crate::worker::Mapped::of(&file).map_err(unreadable)?;
     Ok(look_at_bytes(text, size, &bytes))
 }
 

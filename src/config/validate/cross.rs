@@ -1,15 +1,10 @@
 //! Settings that are fine alone, but can't work together.
 
 use super::super::keys::{self, Key};
+use super::super::memory::Processes;
 use super::super::typed::{Archive, ArchiveTarget, Main, spool_reserve};
 use super::super::units::{self, ByteSize};
 use super::checker::Checker;
-
-/// What one process of each kind needs before it does anything useful.
-const SUPERVISOR_MEMORY: ByteSize = ByteSize::mib(16);
-const CONSUMER_MEMORY: ByteSize = ByteSize::mib(40);
-const COMPRESSOR_MEMORY: ByteSize = ByteSize::mib(24);
-const UPLOADER_MEMORY: ByteSize = ByteSize::mib(24);
 
 /// Where the stages of the spool are, below the working directory.
 const STAGES: [&str; 6] = ["inprogress", "rotated", "compressed", "tips", "quarantine", "run"];
@@ -61,10 +56,7 @@ fn memory(check: &mut Checker<'_>) {
     let (Some(memory), Some(consumers), Some(compressors), Some(uploaders)) = values else {
         return;
     };
-    let needed = SUPERVISOR_MEMORY
-        .plus(CONSUMER_MEMORY.times(consumers.into()))
-        .plus(COMPRESSOR_MEMORY.times(compressors.into()))
-        .plus(UPLOADER_MEMORY.times(uploaders.into()));
+    let needed = Processes { consumers, compressors, uploaders }.least();
     if memory < needed {
         let what = format!(
             "{} is too little for {consumers} consumers, {compressors} compressors and {uploaders} uploaders, which need {needed}",

@@ -75,6 +75,13 @@ impl Client {
         }
     }
 
+    /// How many brokers the cluster has.
+    pub(crate) fn broker_count(&self, timeout: Duration) -> Result<usize, KafkaError> {
+        self.metadata("ask for the brokers", false, timeout, |all| {
+            usize::try_from(all.broker_cnt).unwrap_or(0)
+        })
+    }
+
     /// The broker to describe topics by, if it can't be the controller: between two controllers
     /// there is none, and the mock cluster names one that it doesn't have. Any broker knows.
     fn instead_of_controller(

@@ -10,8 +10,6 @@ use crate::types::{Offset, Timestamp, TimestampType};
 
 /// The most that meta and data may take together; the payload's length has 32 bits.
 const ROOM: usize = u32::MAX as usize - FIXED_LEN - MOST_META;
-/// How much memory is kept from block to block.
-const KEPT: usize = 512 << 10;
 /// More than the meta part of one record can take: flags and five numbers.
 const MOST_META: usize = 64;
 
@@ -67,6 +65,18 @@ impl BlockBuilder {
         new
     }
 
+    /// Makes room for `bytes` of keys, values and headers at once, which is cheaper than bit by bit,
+    /// and takes no more than that.
+    pub fn make_room(&mut self, bytes: usize) {
+        self.data.reserve_exact(bytes.saturating_sub(self.data.len()));
+    }
+
+    /// Gives memory back beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.meta.shrink_to(bytes);
+        self.data.shrink_to(bytes);
+    }
+
     /// Begins a further block at `start`; keeps the memory of the one before.
     pub fn reset(&mut self, start: Offset) {
         self.start = start.get();
@@ -78,9 +88,6 @@ impl BlockBuilder {
         self.header_overhead = 0;
         self.meta.clear();
         self.data.clear();
-        // One huge record must not keep its room for ever, in each of a thousand partitions.
-        self.meta.shrink_to(KEPT);
-        self.data.shrink_to(KEPT);
     }
 
     /// Appends a record. Its offset is the one that is expected next, or a higher one.

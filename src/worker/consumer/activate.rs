@@ -1,8 +1,9 @@
 //! From the finder's answer to a partition that is being read: what of the spool joins the chain
 //! is kept and continued, the rest is dropped, and reading begins at an explicit offset.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -23,16 +24,30 @@ use crate::meta::{Gap, GapReason, Identity, ObjectMeta};
 use crate::spool::age::Stamp;
 use crate::spool::recovery::Stream;
 use crate::spool::stage::{Compressed, InProgress, Rotated};
+use crate::spool::survey::Found as InSpool;
 use crate::spool::takeover::{Takeover, take_over};
 use crate::spool::tips::TipFile;
 use crate::spool::{PartitionLock, SpoolPartition, StopKind, Stopped, Taken, stops, tips};
 use crate::types::{Offset, TopicPartition, WriterToken};
+use crate::worker::Mapped;
 
 /// How often a log that ends before the tip is looked at again before it counts as truncated: a
 /// high watermark may lag behind for a moment after a failover.
 const SHORT_LOG_TRIES: u32 = 12;
 /// How long the partition's uploader may keep its lock before we look again.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
+/// How many answers are taken at once: each takes a lock meanwhile, which is an open file.
+const ANSWERS: usize = 256;
+/// Listing the spool takes at most one part in so many of the time.
+const SURVEY_SHARE: u32 = 4;
+
+/// An answer of the finder, and the partition's lock.
+struct Answer {
+    tp: TopicPartition,
+    found: Box<Found>,
+    short_logs: u32,
+    lock: PartitionLock,
+}
 
 /// What the spool had to say.
 enum Prepared {
@@ -48,28 +63,80 @@ enum Prepared {
 }
 
 impl Loop<'_> {
-    /// Takes the finder's answer, unless it is to a question of another time.
-    pub(super) fn answered(&mut self, reply: Reply) {
+    /// Takes what the finder has answered, many at once: the spool is listed for all of them.
+    /// `None` if it has ended.
+    pub(super) fn answers(&mut self) -> Option<()> {
+        let now = Instant::now();
+        if now < self.next_answers {
+            return Some(());
+        }
+        let mut known = Vec::new();
+        while known.len() < ANSWERS {
+            match self.found.try_recv() {
+                Ok(reply) => known.extend(self.answer(reply)),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
+        if known.is_empty() {
+            return Some(());
+        }
+        let began = Instant::now();
+        let survey = match self.spool.survey() {
+            Ok(survey) => survey,
+            Err(error) => {
+                for answer in known {
+                    self.not_prepared(&answer.tp, &error);
+                }
+                return Some(());
+            }
+        };
+        self.next_answers = Instant::now() + began.elapsed() * SURVEY_SHARE;
+        for Answer { tp, found, short_logs, lock } in known {
+            let there = survey.of(lock.partition());
+            match self.prepare(&tp, &found, lock, &there) {
+                Ok(Prepared::Ready(active)) => self.begin(&tp, *active, &found),
+                Ok(Prepared::Stop(note)) => self.stop(&tp, *note),
+                Ok(Prepared::ShortLog { next }) => self.short_log(&tp, next, &found, short_logs),
+                Ok(Prepared::Busy) => self.relocate_after(&tp, BUSY_WAIT),
+                Err(error) => self.not_prepared(&tp, &error),
+            }
+        }
+        Some(())
+    }
+
+    /// What the finder says of a partition, unless it is the answer to a question of another time,
+    /// with the partition's lock.
+    fn answer(&mut self, reply: Reply) -> Option<Answer> {
         let Reply { tp, turn, result } = reply;
         let short_logs = match self.partitions.get(&tp) {
             Some(State::Finding { turn: asked, short_logs }) if *asked == turn => *short_logs,
-            _ => return,
+            _ => return None,
         };
         let found = match result {
             Ok(found) => found,
-            Err(note) => return self.stop(&tp, *note),
+            Err(note) => {
+                self.stop(&tp, *note);
+                return None;
+            }
         };
-        match self.prepare(&tp, &found) {
-            Ok(Prepared::Ready(active)) => self.begin(&tp, *active, &found),
-            Ok(Prepared::Stop(note)) => self.stop(&tp, *note),
-            Ok(Prepared::ShortLog { next }) => self.short_log(&tp, next, &found, short_logs),
-            Ok(Prepared::Busy) => self.relocate_after(&tp, BUSY_WAIT),
+        match PartitionLock::take(&self.spool, &SpoolPartition::of(&tp)) {
+            Ok(Taken::Ours(lock)) => Some(Answer { tp, found, short_logs, lock }),
+            Ok(Taken::Busy | Taken::Gone) => {
+                self.relocate_after(&tp, BUSY_WAIT);
+                None
+            }
             Err(error) => {
-                let error = format!("{tp}: {}", in_full(&error));
-                logging::failing(Level::Error, Fault::SPOOL, SPOOL, &error);
-                self.relocate_later(&tp, "the spool could not be used");
+                self.not_prepared(&tp, &error);
+                None
             }
         }
+    }
+
+    fn not_prepared(&mut self, tp: &TopicPartition, error: &dyn std::error::Error) {
+        let error = format!("{tp}: {}", in_full(error));
+        logging::failing(Level::Error, Fault::SPOOL, SPOOL, &error);
+        self.relocate_later(tp, "the spool could not be used");
     }
 
     /// Asks the finder again after a while.
@@ -112,13 +179,14 @@ impl Loop<'_> {
         match step!("assign").around_as(KafkaError::refused, assign) {
             Ok(slots) => {
                 logging::working(Fault::ASSIGN, KAFKA);
+                let started: HashSet<_> = starts.iter().map(|start| &start.partition).collect();
+                self.slots.retain(|_, other| !started.contains(other));
                 for (start, slot) in starts.into_iter().zip(slots) {
                     // `None`: not ours any more; the revocation follows.
                     let Some(slot) = slot else { continue };
                     if let Some(active) = self.active_mut(&start.partition) {
                         active.assigned = true;
                     }
-                    self.slots.retain(|_, other| *other != start.partition);
                     self.slots.insert(slot, start.partition);
                 }
             }
@@ -134,11 +202,14 @@ impl Loop<'_> {
     }
 
     /// Sorts out the spool. Repeating it after a crash does no harm.
-    fn prepare(&mut self, tp: &TopicPartition, found: &Found) -> Result<Prepared, SinkError> {
-        let partition = SpoolPartition::of(tp);
-        let Taken::Ours(lock) = PartitionLock::take(&self.spool, &partition)? else {
-            return Ok(Prepared::Busy);
-        };
+    fn prepare(
+        &mut self,
+        tp: &TopicPartition,
+        found: &Found,
+        lock: PartitionLock,
+        there: &InSpool,
+    ) -> Result<Prepared, SinkError> {
+        let partition = lock.partition().clone();
         // The uploader may have gone on since the store was asked.
         let known = tips::position_of(&self.spool, &found.identity, &found.archive)?;
         let position = match known {
@@ -146,7 +217,7 @@ impl Loop<'_> {
             _ => found.position,
         };
         let generation = position.generation;
-        if self.holds_files_of_another(&partition, &found.identity, generation)? {
+        if self.holds_files_of_another(there, &found.identity, generation)? {
             return Ok(Prepared::Busy);
         }
         if known.is_none_or(|local| position.is_ahead_of(&local)) {
@@ -156,7 +227,7 @@ impl Loop<'_> {
         let mut whole = HashMap::new();
         let inspect = |file: &File| inspect(file, &found.identity, generation, &mut whole);
         let Takeover { next, ends, going_on, .. } =
-            take_over(&self.spool, &lock, position.tip, inspect)?;
+            take_over(&self.spool, &lock, position.tip, there, inspect)?;
         drop(lock);
         let mut active = Active::new(found.identity.clone(), Follower::new(position, ends), next);
         active.sink = going_on.and_then(|file| resume(file, &mut whole));
@@ -217,16 +288,15 @@ impl Loop<'_> {
     /// earlier life, where they go first, or to one that is over; then they are put aside first.
     fn holds_files_of_another(
         &self,
-        partition: &SpoolPartition,
+        there: &InSpool,
         identity: &Identity,
         generation: u32,
     ) -> Result<bool, SinkError> {
         let differs =
             |other: &Identity, of: u32| of != generation || other.disagreement(identity).is_some();
-        for entry in self.spool.rotated()? {
-            if entry.name.partition == *partition
-                && let Taken::Ours(rotated) = Rotated::claim(&self.spool, &entry.name)?
-                && let Ok(bytes) = crate::worker::map(rotated.file())
+        for name in &there.rotated {
+            if let Taken::Ours(rotated) = Rotated::claim(&self.spool, name)?
+                && let Ok(bytes) = Mapped::of(rotated.file())
                 && let Some(Ok(block)) = Blocks::of_file(&bytes).ok().and_then(|mut all| all.next())
                 && let Ok(header) = block.header()
                 && differs(&header.identity, header.generation)
@@ -234,11 +304,10 @@ impl Loop<'_> {
                 return Ok(true);
             }
         }
-        for entry in self.spool.compressed()? {
-            if entry.name.partition == *partition
-                && let Taken::Ours(packed) = Compressed::claim(&self.spool, &entry.name)?
-                && let Ok(bytes) = crate::worker::map(packed.file())
-                && let Ok(container) = Container::parse(entry.name.suffix, &bytes)
+        for name in &there.compressed {
+            if let Taken::Ours(packed) = Compressed::claim(&self.spool, name)?
+                && let Ok(bytes) = Mapped::of(packed.file())
+                && let Ok(container) = Container::parse(name.suffix, &bytes)
                 && let Ok(ObjectMeta::File(file)) = ObjectMeta::from_map(&container.tail().meta)
                 && differs(&file.identity, file.generation)
             {
@@ -303,7 +372,7 @@ fn inspect(
     generation: u32,
     whole: &mut HashMap<WriterToken, Recovered>,
 ) -> Option<Stream> {
-    let bytes = crate::worker::map(file).ok()?;
+    let bytes = Mapped::of(file).ok()?;
     let found = v2::recover(&bytes);
     let header = found.header.as_ref()?;
     if header.generation != generation || header.identity.disagreement(identity).is_some() {

@@ -97,9 +97,11 @@ impl Loop<'_> {
         }
     }
 
-    /// Near the spool's limit smaller batches are taken: all of a batch has to go into files.
+    /// Near the spool's limit smaller batches are taken: all of a batch has to go into files. And of
+    /// large records: all of a batch is in memory.
     fn fit_batch(&mut self, batch: &mut Batch) {
         let room = self.stop_at.saturating_sub(self.usage + self.taken_since);
+        let room = room.min(self.in_hand);
         let records = (room / self.record_size.max(1)).clamp(1, MOST as u64);
         let size = 1 << records.ilog2();
         if size != self.batch_size {

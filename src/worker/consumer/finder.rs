@@ -26,13 +26,16 @@ use crate::store::StoreError;
 use crate::store::names::ChainId;
 use crate::types::{Isolation, Offset, Suffix, TopicName, TopicPartition};
 use crate::worker::backoff::Backoff;
-use crate::worker::chain_io::{ChainIo, Located};
+use crate::worker::chain_io::{ChainIo, Known, Located};
 use crate::worker::consumer::ASK;
 use crate::worker::consumer::genesis::Genesis;
 use crate::worker::consumer::telling::FindingTrouble;
 
 /// How many partitions are looked up in the store at once.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 32;
+/// Of so many partitions it is cheaper to list the chains that there are than to ask for the
+/// successor of each.
+const MANY: usize = 64;
 /// How long questions are gathered before they are asked together.
 const GATHER: Duration = Duration::from_millis(5);
 /// When to ask again for what the broker did not know.
@@ -257,11 +260,19 @@ impl Finder {
             failed.add(views.into_iter().map(|view| view.tp), error);
             return failed;
         }
-        let this = &*self;
+        let known = if views.len() < MANY { Ok(None) } else { io.known().await.map(Some) };
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => {
+                failed.add(views.into_iter().map(|view| view.tp), error.into());
+                return failed;
+            }
+        };
+        let (this, known) = (&*self, known.as_ref());
         let mut answers = stream::iter(views)
             .map(|view| async move {
                 let tp = view.tp.clone();
-                (tp, this.ask_store(view).await)
+                (tp, this.ask_store(view, known).await)
             })
             .buffer_unordered(PARALLEL);
         while let Some((tp, answer)) = answers.next().await {
@@ -347,6 +358,7 @@ impl Finder {
     async fn ask_store(
         &self,
         view: BrokerView,
+        known: Option<&Known>,
     ) -> Result<Option<Result<Box<Found>, Box<Stopped>>>, FindError> {
         let note = view.committed.as_ref().and_then(|c| CommitNote::parse(&c.metadata));
         let note = note.filter(|note| note.topic_id.0.agrees_with(view.identity.topic_id));
@@ -355,7 +367,7 @@ impl Finder {
         let archive = io.store().url();
         let local = tips::position_of(&self.spool, &view.identity, archive).ok().flatten();
         let hints = Hints::of(noted, local);
-        let mut located = io.locate(&view.identity, &hints, None).await?;
+        let mut located = io.locate_among(known, &view.identity, &hints, None).await?;
         if matches!(located.outcome, Outcome::NoChain) {
             located = self.begin(&view, &hints, located.chain).await?;
         }

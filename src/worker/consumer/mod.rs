@@ -36,15 +36,15 @@ mod start;
 mod targets;
 mod telling;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use log::Level;
 
 use super::{Context, Exit, KAFKA, SPOOL, START_PATIENCE, in_full};
-use crate::config::Config;
+use crate::config::{Config, ConsumerMemory};
 use crate::fail::{moment, step};
 use crate::kafka::{
     Admin, Batch, Code, Consumer, Event, GroupLookup, KafkaError, Slot, Spec, Start,
@@ -52,7 +52,7 @@ use crate::kafka::{
 use crate::logging::{self, Fault};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow};
-use crate::spool::watch::Watch;
+use crate::spool::watch::{Changes, Watch};
 use crate::spool::{Spool, SpoolPartition, Stopped, stops};
 use crate::sys::signals::Order;
 use crate::types::{TopicName, TopicPartition};
@@ -71,8 +71,11 @@ pub(crate) use start::{refuse, run};
 const BATCH_WAIT: Duration = Duration::from_millis(100);
 /// How often timers are looked at while records flow.
 const TICK: Duration = Duration::from_millis(200);
-/// How often the spool's size is measured.
+/// How often the spool's size is measured, and how seldom at most: with thousands of files it takes
+/// one part in so many of the time, unless what was taken since may have filled it.
 const USAGE_EVERY: Duration = Duration::from_millis(500);
+const USAGE_SHARE: u32 = 1000;
+const USAGE_LATEST: Duration = Duration::from_secs(5);
 /// How long a question to the broker may take from the loop.
 const ASK: Duration = Duration::from_secs(5);
 /// How long records stay in memory only.
@@ -109,13 +112,17 @@ struct Loop<'a> {
     began_ms: u64,
     finder: Sender<Request>,
     found: Receiver<Reply>,
+    /// Its answers are not taken before.
+    next_answers: Instant,
     /// How many records a batch takes now, and how large they have been lately.
     batch_size: usize,
     record_size: u64,
     /// Where a record's headers are put together.
     headers: HeadersBuf,
     block_target: usize,
-    block_budget: usize,
+    memory: ConsumerMemory,
+    /// How many bytes a batch should take.
+    in_hand: u64,
     budget: Budget,
     flow: Flow,
     relief: Relief,
@@ -125,6 +132,8 @@ struct Loop<'a> {
     stop_at: u64,
     taken_since: u64,
     watch: Watch,
+    /// What has happened under `tips/` since the news were looked at.
+    changes: Changes,
     draining: Option<Instant>,
     at_once: bool,
     targets: Option<Targets>,
@@ -206,15 +215,8 @@ impl Loop<'_> {
             }
             Err(error) => return Some(fatal(&error)),
         }
-        let enough = Instant::now() + TICK;
-        while Instant::now() < enough {
-            match self.found.try_recv() {
-                Ok(reply) => self.answered(reply),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    return Some(Exit::internal(&"the thread that finds positions has ended"));
-                }
-            }
+        if self.answers().is_none() {
+            return Some(Exit::internal(&"the thread that finds positions has ended"));
         }
         self.assign_started();
         if let Some(exit) = self.timers(timers) {
@@ -231,8 +233,9 @@ impl Loop<'_> {
     fn timers(&mut self, timers: &mut Timers) -> Option<Exit> {
         let now = Instant::now();
         if now >= timers.usage || self.may_be_full() {
-            timers.usage = now + USAGE_EVERY;
             self.measure_spool();
+            let took = now.elapsed();
+            timers.usage = now + USAGE_EVERY.max((took * USAGE_SHARE).min(USAGE_LATEST));
         }
         if (now >= timers.topics || self.topics.changed) && self.draining.is_none() {
             timers.topics = now + self.topics.every;
@@ -287,8 +290,8 @@ impl Loop<'_> {
     }
 
     /// Waits until something may have happened, when no records are taken.
-    fn idle(&self) {
-        if let Err(error) = self.watch.wait(BATCH_WAIT, &[]) {
+    fn idle(&mut self) {
+        if let Err(error) = self.watch.wait_for(BATCH_WAIT, &mut self.changes) {
             logging::failing(Level::Warn, Fault::SCAN, SPOOL, &in_full(&error));
             std::thread::sleep(BATCH_WAIT);
         }
@@ -396,7 +399,8 @@ impl Loop<'_> {
         if let Err(error) = unassigned {
             log::error!("librdkafka does not let go of {} partitions: {error}", tps.len());
         }
-        self.slots.retain(|_, tp| !tps.contains(tp));
+        let gone: HashSet<_> = tps.iter().collect();
+        self.slots.retain(|_, tp| !gone.contains(tp));
         for tp in tps {
             if let Some(active) = self.active_mut(tp) {
                 active.assigned = false;
@@ -558,7 +562,8 @@ impl Loop<'_> {
 
     /// Blocks get smaller as partitions get more, so that their sum stays within the budget.
     fn share_memory(&mut self) {
-        let share = self.block_budget / self.partitions.len().max(1);
+        let share = usize::try_from(self.memory.block(self.partitions.len()));
+        let share = share.unwrap_or(usize::MAX);
         self.block_target = share.clamp(batch::BLOCK_MIN, batch::BLOCK_MAX);
     }
 

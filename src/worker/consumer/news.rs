@@ -1,7 +1,9 @@
 //! News from the uploaders: tips that moved, files that have to be read again, partitions that
 //! stopped; and what the group is told of it.
 //!
-//! Only partitions that wait for an upload are looked at; the others have nothing to learn.
+//! Only partitions that wait for an upload are looked at; the others have nothing to learn. And of
+//! these only those of which a file under `tips/` has changed; now and then all of them, for what
+//! another host does wakes nobody.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -15,13 +17,26 @@ use crate::chain::follow::Reaction;
 use crate::fail::{moment, step};
 use crate::kafka::{Commit, KafkaError};
 use crate::logging::{self, Fault};
+use crate::spool::watch::Changes;
 use crate::spool::{SpoolPartition, stops, tips};
 use crate::types::{Offset, TopicPartition};
 
 impl Loop<'_> {
     /// Looks at what changed under `tips/`.
     pub(super) fn news(&mut self) {
-        let waiting = self.waiting();
+        self.watch.take_changes(&mut self.changes);
+        let Changes { names, unknown } = std::mem::take(&mut self.changes);
+        let mut waiting = self.waiting();
+        if !unknown && !waiting.is_empty() {
+            let changed = names.iter().filter_map(|name| SpoolPartition::of_tips(name));
+            let changed: HashSet<_> = changed.collect();
+            waiting.retain(|tp| changed.contains(&SpoolPartition::of(tp)));
+        }
+        self.learn(waiting);
+    }
+
+    /// Looks whether there is news of these.
+    fn learn(&mut self, waiting: Vec<TopicPartition>) {
         if waiting.is_empty() {
             return;
         }
@@ -56,11 +71,13 @@ impl Loop<'_> {
         waiting.map(|(tp, _)| tp.clone()).collect()
     }
 
-    /// Closed files that the spool does not have any more, though nobody told of a tip behind
+    /// Looks at all that wait, whatever is known to have changed. Closed files that the spool does
+    /// not have any more, though nobody told of a tip behind
     /// them: somebody removed them, or an uploader died between making room and telling. Nothing
     /// would ever come of waiting; the store knows.
     pub(super) fn miss_closed(&mut self) {
-        if self.waiting().is_empty() {
+        let waiting = self.waiting();
+        if waiting.is_empty() {
             return;
         }
         // In this order: a file that is handed on meanwhile is seen at least once, and of one that
@@ -73,7 +90,7 @@ impl Loop<'_> {
             Ok(files) => files.into_iter().map(|file| file.name.partition).collect(),
             Err(error) => return log::warn!("{}", in_full(&error)),
         };
-        self.news();
+        self.learn(waiting);
         for tp in self.waiting() {
             if !there.contains(&SpoolPartition::of(&tp)) {
                 self.relocate(&tp, "its closed files are gone from the spool");

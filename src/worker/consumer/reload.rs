@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::owned::State;
-use super::start::{block_budget, limits, memory};
+use super::start::limits;
 use super::{ASK, Exit, Loop, Request};
+use crate::config::ConsumerMemory;
 use crate::spool::budget::Budget;
 use crate::worker::settings;
 
@@ -17,7 +18,7 @@ impl Loop<'_> {
             return Ok(());
         }
         self.budget = Budget::new(limits(&config)).map_err(Exit::config)?;
-        self.block_budget = block_budget(memory(&config));
+        self.memory = ConsumerMemory::of(&config);
         self.share_memory();
         let topics = self.config.consumer.topics != config.consumer.topics;
         self.config = config;

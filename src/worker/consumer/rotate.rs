@@ -45,11 +45,8 @@ impl Loop<'_> {
 
     /// Closes the files in progress of `tps`. If the broker does not answer, nothing is closed.
     pub(super) fn rotate(&mut self, tps: &[TopicPartition]) {
-        let due: Vec<_> = self
-            .active()
-            .filter(|(tp, active)| active.is_dirty() && tps.contains(tp))
-            .map(|(tp, _)| tp.clone())
-            .collect();
+        let is_dirty = |tp: &&TopicPartition| matches!(self.partitions.get(*tp), Some(State::Active(active)) if active.is_dirty());
+        let due: Vec<_> = tps.iter().filter(is_dirty).cloned().collect();
         if due.is_empty() {
             return;
         }

@@ -120,6 +120,7 @@ impl Sink {
     ) -> Result<(), SinkError> {
         self.last_record = now;
         self.buffered_since.get_or_insert(now);
+        self.make_room(record, block_target)?;
         match self.block.push(record) {
             Ok(()) => {}
             Err(MakError::Full) => {
@@ -130,6 +131,21 @@ impl Sink {
         }
         if self.block.len_bytes() >= block_target {
             self.flush(self.block.next())?;
+            self.block.shrink_to(block_target);
+        }
+        Ok(())
+    }
+
+    /// A block takes no more memory than its target: a record that would go beyond begins the next
+    /// one. A record larger than that goes alone, and its memory with it.
+    #[inline]
+    fn make_room(&mut self, record: &Record<'_>, block_target: usize) -> Result<(), SinkError> {
+        let (grows, target) = (record.content_bytes(), block_target as u64);
+        if self.block.records() > 0 && self.block.len_bytes() as u64 + grows > target {
+            self.flush(self.block.next())?;
+        }
+        if self.block.records() == 0 && grows < target {
+            self.block.make_room(block_target);
         }
         Ok(())
     }

@@ -13,21 +13,17 @@ use super::room::{Pauses, Relief};
 use super::targets::Targets;
 use super::telling::{FindingTrouble, Telling};
 use super::{ASK, Loop, Summary, batch, fatal};
-use crate::config::{Config, OnTopicRecreated, Pattern};
-use crate::kafka::{Admin, Consumer, Patterns};
+use crate::config::{Config, ConsumerMemory, OnTopicRecreated, Pattern};
+use crate::kafka::{Admin, Consumer, Fetched, Patterns};
 use crate::mak::HeadersBuf;
 use crate::spool::budget::{Budget, Flow, Limits};
-use crate::spool::watch::{Interest, Watch};
+use crate::spool::watch::{Changes, Interest, Watch};
 use crate::spool::{Spool, Stage};
 use crate::sys::signals::Stop;
 use crate::types::TopicName;
 use crate::worker::backoff::Backoff;
 use crate::worker::chain_io::ChainIo;
 use crate::worker::{Context, Exit, START_PATIENCE, archive, in_full, runtime, settings};
-
-/// Of the memory for all processes, consumers get this share together: half for what librdkafka
-/// has fetched, a quarter for blocks; the rest is for the process itself.
-const SHARE: u64 = 2;
 
 /// How often the cluster's topics are matched with the patterns, unless the settings say.
 const TOPICS_EVERY: Duration = Duration::from_secs(30);
@@ -126,11 +122,8 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         log::warn!("{}", in_full(&error));
     }
     let budget = Budget::new(limits(&config)).map_err(Exit::config)?;
-    let memory = memory(&config);
-    let settings = settings::member(&config, ctx.index, memory / 2);
-    let consumer = Consumer::new(&settings).map_err(Exit::config)?;
-    let admin = consumer.admin();
-    reach_broker(ctx, &admin)?;
+    let memory = ConsumerMemory::of(&config);
+    let (consumer, admin) = connect(ctx, &config, memory)?;
     let topics = Topics::open(&config)?;
     let (finder, requests) = mpsc::channel();
     let (replies, found) = mpsc::channel();
@@ -161,6 +154,7 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         config,
         watch: Watch::new(&spool, &[Interest::Arrivals(Stage::Tips)]),
         group: consumer.group(),
+        changes: Changes::default(),
         spool,
         consumer,
         admin,
@@ -173,11 +167,13 @@ fn open(ctx: &Context) -> Result<Loop<'_>, Exit> {
         began_ms,
         finder,
         found,
+        next_answers: Instant::now(),
         batch_size: batch::MOST,
         record_size: 1024,
         headers: HeadersBuf::new(),
         block_target: batch::BLOCK_MAX,
-        block_budget: block_budget(memory),
+        in_hand: Fetched { bytes: memory.fetched, brokers: 1 }.in_hand(),
+        memory,
         budget,
         flow: Flow::Take,
         relief: Relief::default(),
@@ -231,6 +227,28 @@ impl Rules {
     }
 }
 
+/// A client that has reached the cluster. Each of its brokers may answer at the same time, so how
+/// much they may send depends on how many there are.
+fn connect(
+    ctx: &Context,
+    config: &Config,
+    memory: ConsumerMemory,
+) -> Result<(Consumer, Admin), Exit> {
+    let mut brokers = 1;
+    loop {
+        let fetched = Fetched { bytes: memory.fetched, brokers };
+        let settings = settings::member(config, ctx.index, fetched);
+        let consumer = Consumer::new(&settings).map_err(Exit::config)?;
+        let admin = consumer.admin();
+        reach_broker(ctx, &admin)?;
+        let found = admin.brokers(ASK).map_err(|error| fatal(&error))?;
+        if found <= brokers {
+            return Ok((consumer, admin));
+        }
+        brokers = found;
+    }
+}
+
 /// Waits for the cluster, half a minute at most.
 fn reach_broker(ctx: &Context, admin: &Admin) -> Result<(), Exit> {
     let give_up = Instant::now() + START_PATIENCE;
@@ -265,14 +283,4 @@ pub(super) fn limits(config: &Config) -> Limits {
         max_file_bytes: config.consumer.max_file_bytes.get(),
         compressors: config.compression.workers.into(),
     }
-}
-
-/// Bytes of memory for one consumer.
-pub(super) fn memory(config: &Config) -> u64 {
-    config.main.memory_max_bytes.get() / SHARE / u64::from(config.consumer.processes.max(1))
-}
-
-/// What of it blocks may take.
-pub(super) fn block_budget(memory: u64) -> usize {
-    usize::try_from(memory / 4).unwrap_or(usize::MAX)
 }

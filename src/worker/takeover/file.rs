@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use memmap2::Mmap;
 
 use super::remote::RemoteRead;
 use super::{BUSY_WAIT, Standing, Takeover};
@@ -23,7 +22,7 @@ use crate::store::names::Name;
 use crate::store::{ObjectInfo, StoreError, ask};
 use crate::types::OffsetRange;
 use crate::worker::backoff::Backoff;
-use crate::worker::{Exit, in_full, originals};
+use crate::worker::{Exit, Mapped, in_full, originals};
 
 /// Packed bytes are collected to writes of this size.
 const WRITE_BUFFER: usize = 256 << 10;
@@ -188,7 +187,7 @@ impl Takeover<'_> {
     }
 
     /// As the original's gzip would.
-    fn pack(&self, content: &Content, map: &Mmap) -> Result<Bytes, SpoolError> {
+    fn pack(&self, content: &Content, map: &Mapped) -> Result<Bytes, SpoolError> {
         let mut scratch = Scratch::create(&self.spool)?;
         let path = scratch.path().to_owned();
         let out = BufWriter::with_capacity(WRITE_BUFFER, scratch.file());
@@ -198,7 +197,7 @@ impl Takeover<'_> {
             gzip.finish()?.flush()
         };
         step!("original.pack").around(pack).at("pack into", &path)?;
-        let packed = crate::worker::map(scratch.file()).at("map", &path)?;
+        let packed = Mapped::of(scratch.file()).at("map", &path)?;
         Ok(Bytes::from_owner(packed))
     }
 
@@ -279,8 +278,8 @@ impl Takeover<'_> {
     }
 }
 
-fn map(claim: &Original) -> Result<Mmap, SpoolError> {
-    crate::worker::map(claim.file()).at("map", claim.path())
+fn map(claim: &Original) -> Result<Mapped, SpoolError> {
+    Mapped::of(claim.file()).at("map", claim.path())
 }
 
 /// What will be the same the next time.

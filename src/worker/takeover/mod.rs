@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::chain_io::ChainIo;
 use super::originals::Originals;
-use super::{Context, Exit, START_PATIENCE, archive, in_full, runtime, settings};
+use super::{Context, Exit, Mapped, START_PATIENCE, archive, in_full, runtime, settings};
 use crate::config::{Config, OnTopicRecreated};
 use crate::kafka::{Admin, KafkaError};
 use crate::legacy::content::{Content, is_without_head};
@@ -274,7 +274,7 @@ impl<'a> Takeover<'a> {
 
     fn settle_one(&self, file: &InProgress, claim: Original) -> Result<Settled, SpoolError> {
         let path = claim.path().to_owned();
-        let map = super::map(claim.file()).at("map", &path)?;
+        let map = Mapped::of(claim.file()).at("map", &path)?;
         let content = match Content::read(&*map) {
             Ok(content) if content.tp == file.tp => content,
             Ok(content) => {

@@ -1,14 +1,12 @@
 //! A packed file of the spool, opened for publishing.
 
-use bytes::Bytes;
-use memmap2::Mmap;
-
 use crate::codec::{CodecError, Container, Tail};
 use crate::meta::{FileMeta, MetaMap, ObjectMeta, Totals};
 use crate::spool::age::Stamp;
 use crate::spool::stage::Compressed;
 use crate::types::Suffix;
-use crate::worker::note;
+use crate::worker::{Mapped, note};
+use bytes::Bytes;
 
 /// A packed file whose checksum is right.
 pub(super) struct LocalObject {
@@ -24,7 +22,7 @@ pub(super) struct LocalObject {
 impl LocalObject {
     /// Maps the file and verifies it; the claim comes back with what is wrong.
     pub(super) fn open(claim: Compressed) -> Result<Self, (Compressed, String)> {
-        let map = match crate::worker::map(claim.file()) {
+        let map = match Mapped::of(claim.file()) {
             Ok(map) => map,
             Err(error) => return Err((claim, format!("can't be read: {error}"))),
         };
@@ -67,9 +65,9 @@ impl LocalObject {
 
 type Parts = (usize, Tail, FileMeta, Option<Stamp>);
 
-fn read(suffix: Suffix, bytes: &Mmap) -> Result<Parts, String> {
+fn read(suffix: Suffix, bytes: &Mapped) -> Result<Parts, String> {
     let container = Container::parse(suffix, bytes).map_err(|e| e.to_string())?;
-    container.verify_body().map_err(|e| e.to_string())?;
+    container.verify_body_in_steps(|| bytes.give_back()).map_err(|e| e.to_string())?;
     let body_len = container.body().len();
     let mut tail = container.tail().clone();
     let rotated = note::take_from(&mut tail.meta);

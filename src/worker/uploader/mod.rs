@@ -10,7 +10,7 @@ mod catalog;
 mod local;
 mod partition;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,6 +68,9 @@ struct Uploader<'a> {
     /// What is known of partitions; `None` while one is being worked on.
     states: HashMap<SpoolPartition, Option<PartitionState>>,
     busy: FuturesUnordered<LocalBoxFuture<'static, (SpoolPartition, PartitionState)>>,
+    /// What was found by the last listing and was not begun yet: with thousands of files one for
+    /// each of them would take longer than they do.
+    listed: VecDeque<(SpoolPartition, Vec<FileName>)>,
 }
 
 impl<'a> Uploader<'a> {
@@ -97,6 +100,7 @@ impl<'a> Uploader<'a> {
             ),
             states: HashMap::new(),
             busy: FuturesUnordered::new(),
+            listed: VecDeque::new(),
         })
     }
 
@@ -171,25 +175,15 @@ impl<'a> Uploader<'a> {
         if self.ctx.empties_spool() {
             wait = wait.min(Duration::from_secs(1));
         }
-        let mut groups: Vec<(SpoolPartition, Vec<FileName>)> = Vec::new();
-        for file in self.shared.spool.compressed()? {
-            match groups.last_mut() {
-                Some((partition, files)) if *partition == file.name.partition => {
-                    files.push(file.name);
+        let mut is_fresh = false;
+        while self.busy.len() < PARALLEL {
+            let Some((partition, files)) = self.listed.pop_front() else {
+                if std::mem::replace(&mut is_fresh, true) {
+                    break;
                 }
-                _ => groups.push((file.name.partition.clone(), vec![file.name])),
-            }
-        }
-        for (partition, state) in &self.states {
-            let has_news = state.as_ref().is_some_and(PartitionState::has_news);
-            if has_news && !groups.iter().any(|(other, _)| other == partition) {
-                groups.push((partition.clone(), Vec::new()));
-            }
-        }
-        for (partition, files) in groups {
-            if self.busy.len() >= PARALLEL {
-                break;
-            }
+                self.list()?;
+                continue;
+            };
             let slot = self
                 .states
                 .entry(partition.clone())
@@ -214,6 +208,25 @@ impl<'a> Uploader<'a> {
             }
         }
         Ok(wait)
+    }
+
+    /// Finds what there is to do.
+    fn list(&mut self) -> Result<(), SpoolError> {
+        for file in self.shared.spool.compressed()? {
+            match self.listed.back_mut() {
+                Some((partition, files)) if *partition == file.name.partition => {
+                    files.push(file.name);
+                }
+                _ => self.listed.push_back((file.name.partition.clone(), vec![file.name])),
+            }
+        }
+        for (partition, state) in &self.states {
+            let has_news = state.as_ref().is_some_and(PartitionState::has_news);
+            if has_news && !self.listed.iter().any(|(other, _)| other == partition) {
+                self.listed.push_back((partition.clone(), Vec::new()));
+            }
+        }
+        Ok(())
     }
 
     /// Until a partition is done, a file or a signal comes, or it is time for the next scan.

@@ -110,6 +110,20 @@ impl Running {
         });
     }
 
+    /// Bytes that all its processes take together, shared pages counted once.
+    pub(crate) fn memory(&self) -> u64 {
+        let mut pids = children(self.supervisor());
+        pids.push(self.supervisor());
+        let rollups = pids
+            .iter()
+            .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok());
+        let kib = rollups.filter_map(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        });
+        kib.sum::<u64>() * 1024
+    }
+
     /// Sends a signal to the supervisor.
     pub(crate) fn signal(&self, what: Signal) {
         signal(self.supervisor(), what);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use kafkatos3::kafka::{
-    Batch, ClientSettings, Commit, Consumer, ConsumerSettings, Event, PartitionEvent,
+    Batch, ClientSettings, Commit, Consumer, ConsumerSettings, Event, Fetched, PartitionEvent,
 };
 use kafkatos3::types::{Isolation, TopicName};
 
@@ -43,7 +43,7 @@ fn no_broker_is_said_and_closing_comes_to_an_end() {
         group: "g".to_owned(),
         group_instance_id: None,
         isolation: Isolation::ReadCommitted,
-        queue_bytes: 32 << 20,
+        fetched: Fetched { bytes: 32 << 20, brokers: 1 },
     };
     let mut consumer = Consumer::new(&settings).unwrap();
     consumer.subscribe(&[TopicName::new("t").unwrap()]).unwrap();

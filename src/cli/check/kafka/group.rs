@@ -12,7 +12,7 @@ use super::{GROUP_PATIENCE, parallel, user};
 use crate::cli::Exit;
 use crate::cli::check::report::{Area, Line, counted};
 use crate::config::Config;
-use crate::kafka::{Admin, Code, Consumer, Event, Group, KafkaError};
+use crate::kafka::{Admin, Code, Consumer, Event, Fetched, Group, KafkaError};
 use crate::types::TopicName;
 use crate::worker::settings;
 
@@ -153,7 +153,7 @@ impl From<KafkaError> for Refused {
 fn join(config: &Config, topic: &TopicName, end: Instant) -> Result<Joined, Refused> {
     let random = getrandom::u64().map_err(|error| Refused::Error(None, error.to_string()))?;
     let group = format!("{}-check-{random:016x}", config.consumer.group);
-    let mut settings = settings::member(config, 0, QUEUE_BYTES);
+    let mut settings = settings::member(config, 0, Fetched { bytes: QUEUE_BYTES, brokers: 1 });
     settings.client = settings::client(config, "check");
     settings.group.clone_from(&group);
     // A static member would stay in the group for as long as its session lasts.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::archive::OwnedRecord;
 use crate::config::Config;
 use crate::kafka::{
-    Batch, Consumer, ConsumerSettings, KafkaError, Message, Part, PartitionEvent, Slot, Start,
+    Batch, Consumer, ConsumerSettings, Fetched, KafkaError, Message, Part, PartitionEvent, Slot,
+    Start,
 };
 use crate::types::{Isolation, Offset, TopicPartition};
 use crate::worker::settings;
@@ -46,7 +47,7 @@ pub(super) fn reader(config: &Config, isolation: Isolation) -> ConsumerSettings 
         group: config.consumer.group.clone(),
         group_instance_id: None,
         isolation,
-        queue_bytes: QUEUE_BYTES,
+        fetched: Fetched { bytes: QUEUE_BYTES, brokers: 1 },
     }
 }
 
