@@ -1,7 +1,6 @@
 //! All processes together keep within `memory_max_bytes`, whatever comes; and what a start with many
 //! partitions asks of the store.
 
-use std::fs;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -54,7 +53,7 @@ fn produce(bootstrap: &str, topic: &str, records: usize) {
 /// Everything is archived, and nothing else is known than what the group has committed: for each
 /// partition its last file is looked at, and whether one follows.
 fn a_start_asks_little(site: &Site) {
-    fs::remove_dir_all(site.spool()).expect("remove the spool");
+    site.lose_spool();
     let before = site.store.seen(|_| true).len();
     site.run_to_end().expect(0);
     let asked = site.store.seen(|_| true).split_off(before);
