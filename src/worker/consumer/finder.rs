@@ -35,7 +35,7 @@ use crate::worker::consumer::telling::FindingTrouble;
 const PARALLEL: usize = 32;
 /// Of so many partitions it is cheaper to list the chains that there are than to ask for the
 /// successor of each.
-const MANY: usize = 64;
+const MANY: usize = 16;
 /// How long questions are gathered before they are asked together.
 const GATHER: Duration = Duration::from_millis(5);
 /// When to ask again for what the broker did not know.
@@ -220,7 +220,7 @@ impl Finder {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let asked = pending.due(Instant::now());
+            let asked = pending.due(Instant::now() + GATHER);
             let failed = runtime.block_on(self.attempt(&asked, &mut pending, replies));
             let wait = pending.ask_again(&asked, &failed.partitions, Instant::now());
             self.report(failed, wait);
@@ -260,14 +260,8 @@ impl Finder {
             failed.add(views.into_iter().map(|view| view.tp), error);
             return failed;
         }
-        let known = if views.len() < MANY { Ok(None) } else { io.known().await.map(Some) };
-        let known = match known {
-            Ok(known) => known,
-            Err(error) => {
-                failed.add(views.into_iter().map(|view| view.tp), error.into());
-                return failed;
-            }
-        };
+        // Should it fail, each is asked for itself, and says so.
+        let known = if views.len() < MANY { None } else { io.known().await.ok() };
         let (this, known) = (&*self, known.as_ref());
         let mut answers = stream::iter(views)
             .map(|view| async move {
