@@ -129,7 +129,10 @@ impl Runner {
         if self.slice.follows() {
             self.tell(Item::CaughtUp)?;
             if reading.at.is_none() {
-                self.follow_elders(reached).await?;
+                // The chain that begins behind them may begin before their end.
+                if let Some(at) = self.follow_elders(reached).await?.at() {
+                    self.tell(Item::Behind(at))?;
+                }
             }
             self.follow(reading).await?;
         }
@@ -162,15 +165,40 @@ impl Runner {
             // The last one tells where the next one will be.
             from = from.min(chain.len().saturating_sub(1));
         }
-        let wanted = chain.get(from..until.max(from)).unwrap_or_default();
-        known.retain(|opened| wanted.iter().any(|entry| entry.name == opened.file.name));
-        let begins = chain.first().map(|entry| entry.start);
+        let (begins, oldest) = if entries.elders().is_empty() {
+            (None, None)
+        } else {
+            self.first_records(chain, &mut known).await?
+        };
         let before = match seek {
             Some(Seek::Offset(offset)) => begins.is_none_or(|begins| offset < begins),
-            Some(Seek::Time(_)) | None => from == 0,
+            // What comes before a record that is too old is too old as well.
+            Some(Seek::Time(millis)) => from == 0 && oldest.is_none_or(|oldest| oldest >= millis),
+            None => from == 0,
         };
+        let wanted = chain.get(from..until.max(from)).unwrap_or_default();
+        known.retain(|opened| wanted.iter().any(|entry| entry.name == opened.file.name));
         let elders = if before { entries.elders().to_vec() } else { Vec::new() };
         Ok(Plan { seek, elders, begins, entries: wanted.iter().cloned().collect(), known })
+    }
+
+    /// Where the records of a chain begin, which its first file may record a gap before, and the
+    /// oldest time in that file.
+    async fn first_records(
+        &self,
+        chain: &[Entry],
+        known: &mut Vec<Opened>,
+    ) -> Result<(Option<Offset>, Option<i64>), Stop> {
+        let start = chain.first().map(|entry| entry.start);
+        for entry in chain.iter().take_while(|entry| Some(entry.start) == start) {
+            let opened = self.look(entry, known).await?;
+            if let Some(file) = opened.file() {
+                let gap = file.gap.filter(|gap| gap.from == file.range.start());
+                let begins = gap.map_or(file.range.start(), |gap| gap.to);
+                return Ok((Some(begins), file.times.map(|(oldest, _)| oldest)));
+            }
+        }
+        Ok((start, None))
     }
 
     /// What the first record has to be, and which entry it is in, or behind.

@@ -10,8 +10,8 @@ use super::shelf::Shelf;
 use super::tests::{Given, at, given, plain};
 use super::*;
 use crate::codec::{ContainerWriter, Level};
-use crate::meta::{Act, CloseMeta, ObjectMeta, Succession, Totals};
-use crate::store::names::ChainName;
+use crate::meta::{Act, CloseMeta, Gap, GapReason, ObjectMeta, Succession, Totals};
+use crate::store::names::{ChainName, Name};
 use crate::types::{Partition as Number, Suffix, TopicName, WriterToken};
 
 /// Waits for answers that come from other threads.
@@ -193,6 +193,50 @@ impl Wanted {
             .take(self.most.map_or(usize::MAX, |most| usize::try_from(most).unwrap()))
             .cloned()
             .collect()
+    }
+}
+
+/// A file of kafka_store's, with offsets 0 to 99 of orders-3.
+fn kafka_stores() -> (Name, Vec<u8>) {
+    let golden = "tests/golden/kafka_store/orders/000000/00000000000000000000";
+    let bytes = std::fs::read(format!("{}/{golden}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    (Name::parse("orders/000003/00000000000000000000").unwrap(), bytes)
+}
+
+proptest! {
+    #[test]
+    fn what_another_tool_has_is_read_though_the_chain_records_it_as_a_gap(
+        file in given(), overlap in 0..20_u64,
+    ) {
+        let mut file = chained(vec![file]).remove(0);
+        let begins = 100 - overlap;
+        let by = begins.wrapping_sub(file.start);
+        file.next = file.next.wrapping_add(by);
+        for record in &mut file.records {
+            record.offset = at(record.offset.get().wrapping_add(by));
+        }
+        file.start = 0;
+        let ObjectMeta::File(mut meta) = ObjectMeta::from_map(&file.map()).unwrap() else {
+            unreachable!("it is a file")
+        };
+        let (from, to) = (at(0), at(begins));
+        meta.gap = Some(Gap { from, to, reason: GapReason::Genesis });
+        let chain = (file.name(), file.container(&ObjectMeta::File(meta).to_map()));
+        let archive = Archive::of_store(Arc::new(Shelf::of_all([kafka_stores(), chain]))).unwrap();
+        let offsets = |slice: &Slice| {
+            let found = read(partition(&archive).read(slice)).map_err(|(_, error)| error).unwrap();
+            found.iter().map(|record| record.offset.get()).collect::<Vec<_>>()
+        };
+        let chain = file.records.iter().map(|record| record.offset.get());
+        let all: Vec<u64> = (0..begins).chain(chain.clone()).collect();
+        prop_assert_eq!(offsets(&Slice::default()), &all[..]);
+        prop_assert_eq!(offsets(&Slice::offsets(70..)), &all[70..]);
+        // The records before one that is too old are too old as well.
+        let late = file.records.iter().filter_map(|record| record.timestamp).map(|time| time.millis);
+        if let Some(late) = late.clone().min().zip(late.max()).and_then(|(low, high)| (low < high).then_some(high)) {
+            let from_late = offsets(&Slice::default().starting(Start::Time(late)));
+            prop_assert!(from_late[0] >= begins, "{:?}", from_late);
+        }
     }
 }
 

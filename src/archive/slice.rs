@@ -208,13 +208,15 @@ pub(super) struct Rule {
     slice: Slice,
     /// Until the first one was found.
     seek: Option<Seek>,
+    /// What lies before this was had already.
+    floor: Offset,
     left: Option<u64>,
 }
 
 impl Rule {
     pub(super) fn new(slice: Slice) -> Self {
         let left = slice.at_most;
-        Self { slice, seek: None, left }
+        Self { slice, seek: None, floor: Offset::ZERO, left }
     }
 
     /// The place of the first record, once it is known.
@@ -222,10 +224,16 @@ impl Rule {
         self.seek = seek;
     }
 
+    /// Leaves out what lies before `offset` from here on.
+    pub(super) const fn begin_behind(&mut self, offset: Offset) {
+        self.floor = offset;
+    }
+
     /// Whether every record is wanted from here on.
     #[inline]
     pub(super) const fn takes_all(&self) -> bool {
         self.seek.is_none()
+            && self.floor.get() == 0
             && self.slice.end.is_none()
             && self.slice.stop_time.is_none()
             && !self.slice.picks()
@@ -237,6 +245,9 @@ impl Rule {
         if self.slice.end.is_some_and(|end| record.offset >= end) {
             return Verdict::Stop;
         }
+        if record.offset < self.floor {
+            return Verdict::Skip;
+        }
         let made = record.timestamp.map(|time| time.millis);
         let sought = match self.seek {
             None => true,
@@ -246,8 +257,11 @@ impl Rule {
         if !sought {
             return Verdict::Skip;
         }
-        // Here the slice begins, even if times leave this record itself out.
-        self.seek = None;
+        // Here the slice begins, even if times leave this record itself out; but one without a time
+        // does not say that the time has come.
+        if made.is_some() || !matches!(self.seek, Some(Seek::Time(_))) {
+            self.seek = None;
+        }
         if self.slice.stop_time.is_some_and(|stop| made.is_some_and(|made| made >= stop)) {
             return Verdict::Stop;
         }
@@ -337,6 +351,26 @@ mod tests {
             taken(&slice.at_most(1), Some(Seek::Offset(Offset::new(4).unwrap())), &RECORDS),
             [7]
         );
+    }
+
+    #[test]
+    fn a_record_without_a_time_does_not_say_that_the_time_has_come() {
+        let mut rule = Rule::new(Slice::default());
+        rule.begin(Some(Seek::Time(35)));
+        assert_eq!(rule.judge(&record(1, None), false), Verdict::Take);
+        assert_eq!(rule.judge(&record(2, Some(30)), true), Verdict::Skip);
+        assert_eq!(rule.judge(&record(3, Some(40)), true), Verdict::Take);
+        assert_eq!(rule.judge(&record(4, Some(30)), true), Verdict::Take);
+    }
+
+    #[test]
+    fn what_was_had_already_is_left_out() {
+        let mut rule = Rule::new(Slice::default());
+        assert!(rule.takes_all());
+        rule.begin_behind(Offset::new(7).unwrap());
+        assert!(!rule.takes_all());
+        assert_eq!(rule.judge(&record(6, Some(1)), true), Verdict::Skip);
+        assert_eq!(rule.judge(&record(7, Some(1)), true), Verdict::Take);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::slice::{Rule, Seek, Slice, Verdict};
 use super::{ArchiveError, OwnedRecord, Partition};
 use crate::mak::{Record, Shown};
 use crate::store::names::ChainId;
+use crate::types::Offset;
 
 /// Bytes, packed and unpacked, that all streams of one reading hold together; one frame of each is
 /// let through, however large it is.
@@ -34,6 +35,8 @@ const UNPACKED_AHEAD: usize = 8;
 pub(super) enum Item {
     /// Where the first record is. Comes first, once.
     Begin(Option<Seek>),
+    /// What comes now may hold records before this, which were told of already.
+    Behind(Offset),
     /// A frame, as soon as it is fetched.
     Fetching(oneshot::Receiver<Result<Packed, ArchiveError>>),
     /// A batch, as soon as it is unpacked.
@@ -319,10 +322,11 @@ impl RecordStream {
                 self.current = Some(unpacked.unwrap_or_else(|_| Err(self.given_up()))?);
                 return Poll::Ready(Ok(false));
             }
-            Some(Item::Begin(_) | Item::CaughtUp | Item::End(_)) => {}
+            Some(Item::Begin(_) | Item::Behind(_) | Item::CaughtUp | Item::End(_)) => {}
         }
         match self.ahead.pop_front() {
             Some(Item::Begin(seek)) => self.rule.begin(seek),
+            Some(Item::Behind(offset)) => self.rule.begin_behind(offset),
             Some(Item::CaughtUp) => return Poll::Ready(Ok(true)),
             Some(Item::End(end)) => {
                 self.done = true;

@@ -52,7 +52,7 @@ pub struct Summary {
 
 impl Partition {
     /// What its end tells of it, whoever archived it, in the order of offsets: one listing and one
-    /// question, in nearly all cases. Of kafka_store's files, the last one is read.
+    /// question, in nearly all cases. Of kafka_store's files, the last one is read, but not unpacked.
     pub async fn summaries(&self) -> Result<Vec<Summary>, ArchiveError> {
         let entries = self.entries().await?;
         let mut all = Vec::new();
@@ -94,11 +94,7 @@ impl Partition {
     /// Of files that say nothing of themselves.
     async fn summarise_elders(&self, layout: Layout, elders: &[&Elder]) -> Summary {
         let files = u64::try_from(elders.len()).unwrap_or(u64::MAX);
-        let holes = elders.windows(2).filter(|pair| match pair {
-            [one, next] => one.next().is_some_and(|end| end < next.start()),
-            _ => false,
-        });
-        let gaps = u64::try_from(holes.count()).unwrap_or(u64::MAX);
+        let gaps = gaps_between(elders);
         let first = elders.first().map(|elder| elder.start());
         let mut summary = Summary {
             layout,
@@ -113,13 +109,13 @@ impl Partition {
         let Some(last) = elders.last() else { return summary };
         summary.tip = elders.iter().filter_map(|elder| elder.next()).max();
         if layout == Layout::KafkaStore && last.size <= MOST_READ {
-            match self.look_at_elder(last, &|_| ()).await {
-                Ok(found) => summary.tip = Some(found.next),
+            match self.end_of_elder(last).await {
+                Ok(end) => summary.tip = Some(end),
                 Err(error) => summary.odd.push(format!("{}: {error}", last.name)),
             }
-            // Its files are dense, and follow each other.
-            let count = |tip: Offset| tip.get().saturating_sub(first.unwrap_or(tip).get());
-            summary.records = summary.tip.map(count);
+            // Its files are dense; whether one is missing between two of them, no name says.
+            let count = |tip: Offset| tip.get().saturating_sub(last.start().get());
+            summary.records = summary.tip.filter(|_| files == 1).map(count);
         }
         summary
     }
@@ -200,6 +196,18 @@ impl Partition {
             }
         }
     }
+}
+
+/// How many gaps their names show.
+fn gaps_between(elders: &[&Elder]) -> u64 {
+    let (mut gaps, mut end) = (0, None);
+    for elder in elders {
+        if end.is_some_and(|end| end < elder.start()) {
+            gaps += 1;
+        }
+        end = end.max(elder.next());
+    }
+    gaps
 }
 
 /// The folder of the first of them.

@@ -214,7 +214,8 @@ impl Accounts {
     }
 
     fn close_partition(&mut self) {
-        if let (Some(elders), Some(chain)) = (self.before.last_mut(), self.partition.first()) {
+        let furthest = self.before.iter_mut().max_by_key(|elders| elders.tip);
+        if let (Some(elders), Some(chain)) = (furthest, self.partition.first()) {
             check_join(elders, chain);
         }
         check_succession(&mut self.partition);

@@ -269,19 +269,25 @@ fn sum(listing: &Listing) -> String {
         0 => String::new(),
         gaps => format!(", {}", many(gaps, "gap")),
     };
-    // Of another tool's files not all is known.
+    // Of another tool's files not all is known, or nothing at all.
     let known = |of: fn(&Line) -> Option<u64>| {
-        let least = if chains.iter().all(|line| of(line).is_some()) { "" } else { "at least " };
-        (least, chains.iter().filter_map(of).fold(0, u64::saturating_add))
+        let sum = chains.iter().filter_map(of).fold(0, u64::saturating_add);
+        match chains.iter().all(|line| of(line).is_some()) {
+            true => Some(("", sum)),
+            false if sum > 0 => Some(("at least ", sum)),
+            false => None,
+        }
     };
-    let ((least, records), (of_least, content)) =
-        (known(|line| line.records), known(|line| line.bytes));
+    let content = known(|line| line.bytes);
+    let content =
+        content.map_or_else(String::new, |(least, sum)| format!(" of {least}{}", bytes(sum)));
+    let records = known(|line| line.records).map_or_else(String::new, |(least, sum)| {
+        format!("{least}{}{content} in ", many(sum, "record"))
+    });
     format!(
-        "{}, {}, {least}{} of {of_least}{} in {} of {}{gaps}",
+        "{}, {}, {records}{} of {}{gaps}",
         many(topics.len() as u64, "topic"),
         many(places.len() as u64, "partition"),
-        many(records, "record"),
-        bytes(content),
         many(all(|line| line.files), "file"),
         bytes(all(|line| line.stored_bytes)),
     )

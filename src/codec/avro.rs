@@ -493,6 +493,31 @@ fn bytes_of<'a>(cursor: &mut Cursor<'a>, len: usize) -> Result<&'a [u8], Trouble
     Ok(cursor.take(len)?)
 }
 
+/// What a block of somebody's Avro file says before its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockHead {
+    /// How many records it has.
+    pub count: u64,
+    /// How many bytes they take, packed.
+    pub len: u64,
+    /// Bytes that this takes itself.
+    pub size: usize,
+}
+
+/// What the block at the beginning of `bytes` says of itself; `None` if more bytes are needed.
+pub fn block_head(bytes: &[u8]) -> Result<Option<BlockHead>, CodecError> {
+    let mut cursor = Cursor::new(bytes, "an Avro block");
+    let (Some(count), Some(len)) = (long(&mut cursor)?, long(&mut cursor)?) else {
+        return Ok(None);
+    };
+    match (u64::try_from(count), u64::try_from(len)) {
+        (Ok(count), Ok(len)) => {
+            Ok(Some(BlockHead { count, len, size: bytes.len() - cursor.remaining() }))
+        }
+        _ => Err(cursor.corrupt()),
+    }
+}
+
 /// The block of somebody's Avro file at the beginning of `bytes`, and its length; `None` if more
 /// bytes are needed. What it unpacks to is for [`FrameCodec`](super::FrameCodec).
 pub fn block_len(bytes: &[u8], sync: &[u8; 16]) -> Result<Option<usize>, CodecError> {

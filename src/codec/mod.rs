@@ -39,7 +39,7 @@ mod wire;
 mod zstd;
 
 pub(crate) use avro::schema_text;
-pub use avro::{AvroCodec, AvroHead, AvroHeader, block_len};
+pub use avro::{AvroCodec, AvroHead, AvroHeader, BlockHead, block_head, block_len};
 pub use container::{Container, ContainerWriter, Written, seal};
 pub use frame::{FrameCodec, Level};
 pub use index::{Frame, FrameInfo, Index};

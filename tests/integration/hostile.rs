@@ -140,11 +140,16 @@ fn worst_files() -> Vec<(&'static str, Vec<u8>, i32)> {
 /// what it complained of. Whoever starts a process counts as its memory until it is another
 /// program, so a small program starts it.
 fn parse(file: &Path) -> (i32, u64, String) {
+    measured(&[PARSE, "--json", file.to_str().unwrap()])
+}
+
+/// The same of any program, with its arguments.
+pub(crate) fn measured(words: &[&str]) -> (i32, u64, String) {
     const MEASURE: &str = "import resource, subprocess, sys\n\
         done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
         print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n";
     let mut command = Command::new("python3");
-    let output = command.args(["-c", MEASURE, PARSE, "--json"]).arg(file).output().unwrap();
+    let output = command.args(["-c", MEASURE]).args(words).output().unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let (code, kib) = said.trim().split_once(' ').unwrap_or_else(|| panic!("{said} {complaint}"));

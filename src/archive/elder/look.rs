@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures_util::future::join;
 
-use super::cut::{Cut, CutError, Cutter};
-use super::run::{BITE, Pieces};
+use super::cut::{Counter, Cut, CutError, Cutter};
+use super::run::Pieces;
 use super::{Elder, tp_of};
 use crate::archive::engine::Engine;
 use crate::archive::{ArchiveError, Partition};
@@ -56,21 +56,16 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, bytes: Option<&Bytes>) -> Result<(), CutError> {
-        let Some(bytes) = bytes else { return self.cut(None) };
-        // Not all at once, for a lying file may unpack to very much.
-        bytes.chunks(BITE).try_for_each(|bite| self.cut(Some(bite)))
-    }
-
-    fn cut(&mut self, bite: Option<&[u8]>) -> Result<(), CutError> {
-        let mut cuts = Vec::new();
-        let done = match bite {
-            Some(bite) => self.cutter.feed(bite, &mut cuts),
-            None => self.cutter.finish(&mut cuts),
-        };
-        cuts.into_iter().try_for_each(|cut| self.count(cut))?;
+    fn take(&mut self, bytes: Option<Bytes>) -> Result<(), CutError> {
+        match bytes {
+            Some(bytes) => self.cutter.feed(bytes),
+            None => self.cutter.finish(),
+        }
+        while let Some(cut) = self.cutter.next_cut()? {
+            self.count(cut)?;
+        }
         self.found.next = self.cutter.next();
-        done
+        Ok(())
     }
 
     fn count(&mut self, mut cut: Cut) -> Result<(), CutError> {
@@ -104,7 +99,7 @@ pub(in crate::archive) async fn survey(
         let (len, last) = (piece.as_ref().map_or(0, Bytes::len), piece.is_none());
         let mut taking = reading;
         let job = move || {
-            let taken = taking.take(piece.as_ref());
+            let taken = taking.take(piece);
             (taking, taken)
         };
         let (worked, following) = join(engine.worked(job), pieces.next()).await;
@@ -119,7 +114,26 @@ pub(in crate::archive) async fn survey(
     }
 }
 
+/// Where a file of kafka_store's ends, by what its blocks say of their records: nothing of it is
+/// unpacked.
+pub(super) async fn count(store: &dyn Store, elder: &Elder) -> Result<Offset, SurveyError> {
+    let mut counter = Counter::new(elder);
+    let mut pieces = Pieces::new(store, elder);
+    while let Some(bytes) = pieces.next().await? {
+        counter.feed(&bytes)?;
+    }
+    Ok(counter.finish()?)
+}
+
 impl Partition {
+    /// Where a file of kafka_store's ends.
+    pub(in crate::archive) async fn end_of_elder(
+        &self,
+        elder: &Elder,
+    ) -> Result<Offset, SurveyError> {
+        count(&**self.archive().store(), elder).await
+    }
+
     /// Reads all of a file of another tool's.
     pub async fn survey(&self, elder: &Elder) -> Result<Survey, ArchiveError> {
         let store = &**self.archive().store();

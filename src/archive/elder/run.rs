@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cut::{Cut, CutError, Cutter};
-use super::look::survey;
+use super::look::count;
 use super::{Elder, Layout, tp_of};
 use crate::archive::ArchiveError;
 use crate::archive::ahead::{Patience, Runner, Stop, cost};
@@ -19,13 +19,16 @@ use crate::archive::engine::Engine;
 use crate::archive::slice::Seek;
 use crate::archive::stream::{Chunk, Item};
 use crate::codec::{Frame, FrameInfo};
+use crate::store::names::Name;
 use crate::store::{Store, StoreError};
 use crate::types::Offset;
 
 /// Bytes that are fetched at once.
 pub(super) const PIECE: u64 = 1 << 20;
-/// Packed bytes that are unpacked at once; so a lying file can't take much memory at once.
-pub(super) const BITE: usize = 64 << 10;
+
+/// Units of room without which nothing is unpacked: a piece takes so much, if none of its blocks or
+/// records is larger.
+const LEAST: u32 = 1 << 10;
 
 /// The bytes of a file, fetched one piece after the other.
 pub(super) struct Pieces<'s> {
@@ -50,18 +53,14 @@ impl<'s> Pieces<'s> {
     }
 }
 
-/// What one bite gave.
-type Bitten = (Cutter, Vec<Cut>, Result<(), CutError>);
-
-/// Feeds `bytes` to `cutter`, or nothing more, on a thread that unpacks.
-async fn bite(engine: &Engine, mut cutter: Cutter, bytes: Option<Bytes>) -> Option<Bitten> {
+/// Cuts the next piece on a thread that unpacks.
+async fn cut(
+    engine: &Engine,
+    mut cutter: Cutter,
+) -> Option<(Cutter, Result<Option<Cut>, CutError>)> {
     let job = move || {
-        let mut cuts = Vec::new();
-        let done = match bytes {
-            Some(bytes) => cutter.feed(&bytes, &mut cuts),
-            None => cutter.finish(&mut cuts),
-        };
-        (cutter, cuts, done)
+        let cut = cutter.next_cut();
+        (cutter, cut)
     };
     engine.worked(job).await
 }
@@ -69,10 +68,17 @@ async fn bite(engine: &Engine, mut cutter: Cutter, bytes: Option<Bytes>) -> Opti
 /// How far the files of other tools were read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::archive) struct Reached {
-    /// Behind the last record of the last file that was read.
+    /// Behind the last record.
     at: Option<Offset>,
-    /// Whether that was one of kafka_store's: the next one's name is known then.
-    dense: bool,
+    /// Behind the last one of a file of kafka_store's: the name of the next one is known then.
+    dense: Option<Offset>,
+}
+
+impl Reached {
+    /// Behind the last record; nothing, if no file was read.
+    pub(in crate::archive) const fn at(self) -> Option<Offset> {
+        self.at
+    }
 }
 
 impl Runner {
@@ -104,94 +110,116 @@ impl Runner {
     ) -> Result<Reached, Stop> {
         let dense = elder.layout == Layout::KafkaStore;
         let file = Arc::new(elder.as_file(&tp_of(&self.chain), &*self.store));
-        let at = reached.at.unwrap_or(Offset::ZERO);
-        if dense && elder.start() < at {
-            let what = format!("it begins at {}, inside the file before it", elder.start());
-            return Err(file.disagree(what).into());
-        }
-        if dense && reached.dense && elder.start() > at {
-            let (object, from, to) = (file.url.clone(), at, elder.start());
-            return Err(ArchiveError::Hole { object, from, to }.into());
+        let (at, start) = (reached.at.unwrap_or(Offset::ZERO), elder.start());
+        if let Some(before) = reached.dense.filter(|_| dense) {
+            if start < before {
+                let what = format!("it begins at {start}, inside the file before it");
+                return Err(file.disagree(what).into());
+            }
+            if start > before && start > at {
+                let (object, from, to) = (file.url.clone(), at, start);
+                return Err(ArchiveError::Hole { object, from, to }.into());
+            }
         }
         let mut cutter = Cutter::new(elder, tp_of(&self.chain)).within(at, until);
         let mut pieces = Pieces::new(&*self.store, elder);
         let mut piece = pieces.next().await?;
         while let Some(bytes) = piece.take() {
-            let (bitten, following) =
-                join(self.bite_all(cutter, bytes, &file), pieces.next()).await;
-            cutter = bitten?;
+            cutter.feed(bytes);
+            let (cut, following) = join(self.cut_all(cutter, &file), pieces.next()).await;
+            cutter = cut?;
             piece = following?;
         }
-        let last = bite(&self.engine, cutter, None).await;
-        let cutter = self.hand_on(last, &file).await?;
+        cutter.finish();
+        let cutter = self.cut_all(cutter, &file).await?;
         if self.slice.may_stop_early() {
             // Only who asks for more than there was needs another file.
             drop(self.take_room(self.total).await?);
         }
-        Ok(Reached { at: Some(cutter.next().max(at)), dense })
+        let end = cutter.next();
+        let dense = if dense { Some(end) } else { reached.dense };
+        Ok(Reached { at: Some(end.max(at)), dense })
     }
 
-    async fn bite_all(
-        &self,
-        mut cutter: Cutter,
-        bytes: Bytes,
-        file: &Arc<File>,
-    ) -> Result<Cutter, Stop> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let part = rest.split_to(BITE.min(rest.len()));
-            let bitten = bite(&self.engine, cutter, Some(part)).await;
-            cutter = self.hand_on(bitten, file).await?;
-        }
-        Ok(cutter)
-    }
-
-    /// Hands the records on, and says what is wrong behind them.
-    async fn hand_on(&self, bitten: Option<Bitten>, file: &Arc<File>) -> Result<Cutter, Stop> {
-        let (cutter, cuts, done) = bitten.ok_or_else(|| self.given_up())?;
-        for cut in cuts {
-            let records = u32::try_from(cut.records).unwrap_or(u32::MAX);
-            let info = FrameInfo { first: cut.first, records, times: None };
-            let raw_len = u32::try_from(cut.raw_len).unwrap_or(u32::MAX);
-            let says = Frame { at: 0, len: 0, raw_len, info };
-            let room = self.take_room(cost(&says).min(self.total)).await?;
-            let batch = Batch::without_index(Arc::clone(file), cut.piece, says, cut.next);
-            let (chunk, unpacked) = oneshot::channel();
-            // Nobody may wait any more: that is seen when there is something to tell.
-            let _ = chunk.send(Ok(Chunk { batch, room }));
-            self.tell(Item::Unpacking(unpacked))?;
-        }
-        done.map_err(|error| error.of(file.url.clone()))?;
-        Ok(cutter)
-    }
-
-    /// Waits for each next file of kafka_store's under the name that it will have; returns at once
-    /// if the last one was not its own.
-    pub(in crate::archive) async fn follow_elders(&self, mut reached: Reached) -> Result<(), Stop> {
-        let mut patience = Patience::default();
-        while let Some(at) = reached.at.filter(|_| reached.dense) {
-            if self.slice.end().is_some_and(|end| end <= at) {
-                return Ok(());
+    /// Hands on all records that can be cut off what was fed, and says what is wrong behind them.
+    async fn cut_all(&self, mut cutter: Cutter, file: &Arc<File>) -> Result<Cutter, Stop> {
+        loop {
+            // How much comes out is not known before, but nothing does without some room.
+            let room = self.take_room(LEAST.min(self.total)).await?;
+            let (back, found) = cut(&self.engine, cutter).await.ok_or_else(|| self.given_up())?;
+            cutter = back;
+            match found.map_err(|error| error.of(file.url.clone()))? {
+                Some(cut) => self.hand_on(cut, room, file).await?,
+                None => return Ok(cutter),
             }
-            let next = Elder::of_kafka_store(&self.chain, at);
-            let Some(mut elder) = next else { return Ok(()) };
-            match self.store.head(&elder.name).await {
-                Ok(Some(info)) => {
-                    elder.size = info.size;
-                    reached = self.read_elder(&elder, reached, None).await?;
-                    self.tell(Item::CaughtUp)?;
-                    patience = Patience::default();
-                    if reached.at > Some(at) {
-                        continue;
-                    }
+        }
+    }
+
+    async fn hand_on(
+        &self,
+        cut: Cut,
+        mut room: OwnedSemaphorePermit,
+        file: &Arc<File>,
+    ) -> Result<(), Stop> {
+        let records = u32::try_from(cut.records).unwrap_or(u32::MAX);
+        let info = FrameInfo { first: cut.first, records, times: None };
+        let raw_len = u32::try_from(cut.raw_len).unwrap_or(u32::MAX);
+        let says = Frame { at: 0, len: 0, raw_len, info };
+        let cost = cost(&says).min(self.total);
+        let taken = u32::try_from(room.num_permits()).unwrap_or(u32::MAX);
+        if let Some(more) = cost.checked_sub(taken).filter(|more| *more > 0) {
+            room.merge(self.take_room(more).await?);
+        } else {
+            // What is too much goes back.
+            let too_much = usize::try_from(taken.saturating_sub(cost)).unwrap_or(0);
+            drop(room.split(too_much));
+        }
+        let batch = Batch::without_index(Arc::clone(file), cut.piece, says, cut.next);
+        let (chunk, unpacked) = oneshot::channel();
+        // Nobody may wait any more: that is seen when there is something to tell.
+        let _ = chunk.send(Ok(Chunk { batch, room }));
+        self.tell(Item::Unpacking(unpacked))?;
+        Ok(())
+    }
+
+    /// Waits for each next file of kafka_store's under the name that it will have, until the chain
+    /// is begun behind them; returns at once if none of them was its own. How far it came.
+    pub(in crate::archive) async fn follow_elders(
+        &self,
+        mut reached: Reached,
+    ) -> Result<Reached, Stop> {
+        let mut patience = Patience::default();
+        while let Some(at) = reached.dense {
+            if self.slice.end().is_some_and(|end| end <= at) {
+                break;
+            }
+            let Some(mut elder) = Elder::of_kafka_store(&self.chain, at) else { break };
+            if let Some(size) = self.size_of(&elder.name).await? {
+                elder.size = size;
+                reached = self.read_elder(&elder, reached, None).await?;
+                self.tell(Item::CaughtUp)?;
+                patience = Patience::default();
+                if reached.dense > Some(at) {
+                    continue;
                 }
-                Ok(None) => {}
-                Err(error) if error.is_transient() => log::warn!("{error}: asking again"),
-                Err(error) => return Err(error.into()),
+            } else if self.size_of(&self.chain.record()).await?.is_some() {
+                break;
             }
             patience.wait(&self.out).await?;
         }
-        Ok(())
+        Ok(reached)
+    }
+
+    /// The size of an object, if it is there.
+    async fn size_of(&self, name: &Name) -> Result<Option<u64>, Stop> {
+        match self.store.head(name).await {
+            Ok(found) => Ok(found.map(|info| info.size)),
+            Err(error) if error.is_transient() => {
+                log::warn!("{error}: asking again");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where the files of other tools end; nothing, without any.
@@ -200,29 +228,30 @@ impl Runner {
         elders: &[Elder],
     ) -> Result<Option<Offset>, ArchiveError> {
         let said = elders.iter().filter_map(Elder::next).max();
-        let Some(last) = elders.last().filter(|last| last.layout == Layout::KafkaStore) else {
-            return Ok(said);
-        };
-        let cutter = Cutter::new(last, tp_of(&self.chain));
-        let found = survey(&self.engine, &*self.store, last, cutter, &|_| ()).await;
-        let found = found.map_err(|error| error.of(last, &*self.store))?;
-        Ok(said.max(Some(found.next)))
+        let mut dense = elders.iter().rev().filter(|elder| elder.layout == Layout::KafkaStore);
+        let Some(last) = dense.next() else { return Ok(said) };
+        let end = count(&*self.store, last).await;
+        let end = end.map_err(|error| error.of(last, &*self.store))?;
+        Ok(said.max(Some(end)))
     }
 }
 
 /// Those of `elders` that may hold a record at `seek` or behind it, and before `end`.
 fn wanted(elders: &[Elder], seek: Option<Seek>, end: Option<Offset>) -> &[Elder] {
-    let from = match seek {
-        Some(Seek::Offset(offset)) => elders.iter().position(|elder| {
-            let same = |other: &&Elder| other.layout == elder.layout;
-            let behind = |other: &&Elder| other.start() > elder.start();
+    let mut from = 0;
+    if let Some(Seek::Offset(offset)) = seek {
+        from = elders.len();
+        let mut next = None;
+        for (at, elder) in elders.iter().enumerate().rev() {
             // Where its name does not say its end, it ends where the next one begins.
-            let next = || elders.iter().filter(same).find(behind).map(Elder::start);
-            elder.next().or_else(next).is_none_or(|end| end > offset)
-        }),
-        Some(Seek::Time(_)) | None => Some(0),
-    };
-    let from = from.unwrap_or(elders.len());
+            if elder.next().or(next).is_none_or(|end| end > offset) {
+                from = at;
+            }
+            if elder.layout == Layout::KafkaStore {
+                next = Some(elder.start());
+            }
+        }
+    }
     let until = end.map_or(elders.len(), |end| elders.partition_point(|e| e.start() < end));
     elders.get(from..until.max(from)).unwrap_or_default()
 }

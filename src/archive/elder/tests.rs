@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::Write as _;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::cut::{CutError, Cutter};
+use super::cut::{Counter, CutError, Cutter};
 use super::*;
+use crate::mak::MakError;
 use crate::store::names::ChainName;
 use crate::types::TopicName;
 
@@ -46,20 +48,25 @@ fn original() -> (Elder, ChainId, Vec<u8>) {
 
 /// The offsets that come out, and whether that was all.
 fn offsets(mut cutter: Cutter, bytes: &[u8], bite: usize) -> (Vec<u64>, Result<(), CutError>) {
-    let mut cuts = Vec::new();
-    let mut done = bytes.chunks(bite).try_for_each(|bite| cutter.feed(bite, &mut cuts));
-    if done.is_ok() {
-        done = cutter.finish(&mut cuts);
-    }
     let mut found = Vec::new();
-    for mut cut in cuts {
-        let begun = found.len();
-        while let Some(record) = cut.piece.next_record().unwrap() {
-            assert!((cut.first..cut.next).contains(&record.offset));
-            found.push(record.offset.get());
+    let mut take_all = |cutter: &mut Cutter| {
+        while let Some(mut cut) = cutter.next_cut()? {
+            while let Some(record) = cut.piece.next_record()? {
+                assert!((cut.first..cut.next).contains(&record.offset));
+                found.push(record.offset.get());
+            }
+            assert_eq!(cut.piece.records(), cut.records);
         }
-        assert_eq!((found.len() - begun) as u64, cut.records);
+        Ok(())
+    };
+    for bite in bytes.chunks(bite) {
+        cutter.feed(Bytes::copy_from_slice(bite));
+        if let Err(error) = take_all(&mut cutter) {
+            return (found, Err(error));
+        }
     }
+    cutter.finish();
+    let done = take_all(&mut cutter);
     (found, done)
 }
 
@@ -125,9 +132,9 @@ fn what_others_have_is_left_out() {
         assert_eq!(within(0, Some(start + 37)), until(start + 37));
         assert_eq!(within(0, Some(start)), until(start));
         assert_eq!(within(0, Some(start + 100)).len(), 100);
-        if elder.layout == Layout::Original {
-            assert_eq!(within(start + 12, Some(start + 15)), [start + 12, start + 13, start + 14]);
-        }
+        assert_eq!(within(start + 12, Some(start + 15)), [start + 12, start + 13, start + 14]);
+        assert_eq!(within(start + 97, None)[0], start + 97);
+        assert_eq!(within(start + 99, Some(start + 99)), [0_u64; 0]);
     }
 }
 
@@ -154,16 +161,148 @@ proptest! {
                 bytes[at] = *byte;
             }
         }
-        let mut cutter = Cutter::new(&elder, tp_of(&chain));
-        let mut cuts = Vec::new();
-        let fed = bytes.chunks(500).try_for_each(|bite| cutter.feed(bite, &mut cuts));
-        let _ = fed.and_then(|()| cutter.finish(&mut cuts));
-        let mut next = elder.start();
-        for mut cut in cuts {
-            while let Ok(Some(record)) = cut.piece.next_record() {
-                prop_assert!(record.offset >= next);
-                next = record.offset.after();
-            }
+        let (found, _) = offsets(Cutter::new(&elder, tp_of(&chain)), &bytes, 500);
+        prop_assert!(found.is_sorted_by(|one, next| one < next), "{:?}", found);
+        let mut counter = Counter::new(&elder);
+        let _ = bytes.chunks(500).try_for_each(|bite| counter.feed(bite));
+    }
+
+    #[test]
+    fn good_records_come_before_what_is_wrong(
+        bad in 0..20_usize, place in 0..16_usize, bits in 1..=255_u8, bite in 1..3000_usize,
+    ) {
+        // In each part of a record of 24 bytes and more; all of them in one bite, or in many.
+        let (file, starts) = of_original(20);
+        let (mut file, at) = (file, starts[bad]);
+        let end = starts.get(bad + 1).copied().unwrap_or(file.len());
+        let place = if place < 8 { at + place } else { end - 16 + place };
+        file[place] ^= bits;
+        let (found, done) = offsets(small(), &gzipped(&file), bite);
+        let before: Vec<u64> = (0..bad as u64).collect();
+        prop_assert!(found.starts_with(&before), "{:?} {:?}", found, done);
+        prop_assert!(done.is_err() || found.len() == 20, "{:?}", found);
+    }
+}
+
+/// A file of the original's with so many records from 0 on, and where each of them begins.
+fn of_original(count: u64) -> (Vec<u8>, Vec<usize>) {
+    let json = r#"{"topic":"t","partition":3,"startoffset":0,"starttime":1470000000.5}"#;
+    let mut file = b"MAK".to_vec();
+    file.extend(count.saturating_sub(1).to_be_bytes());
+    file.extend([0; 8]);
+    file.extend((json.len() as u64).to_be_bytes());
+    file.extend(json.as_bytes());
+    let mut starts = Vec::new();
+    for offset in 0..count {
+        starts.push(file.len());
+        let value = vec![b'v'; 300];
+        file.extend(0_u64.to_be_bytes());
+        file.extend((value.len() as u64).to_be_bytes());
+        file.extend(value);
+        file.extend(offset.to_be_bytes());
+    }
+    let end = (file.len() as u64).to_be_bytes();
+    file[11..19].copy_from_slice(&end);
+    (file, starts)
+}
+
+fn gzipped(file: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    gzip.write_all(file).unwrap();
+    gzip.finish().unwrap()
+}
+
+fn small() -> Cutter {
+    let chain = chain("t", 3);
+    Cutter::new(&elder(&chain, "t/3/t-3_0-19_160811.mak.gz").unwrap(), tp_of(&chain))
+}
+
+#[test]
+fn what_came_before_damaged_packing_comes_out() {
+    let (file, _) = of_original(20);
+    let mut packed = Vec::new();
+    // Stored, so that each record lies where it can be seen.
+    let mut gzip = flate2::write::GzEncoder::new(&mut packed, flate2::Compression::none());
+    gzip.write_all(&file).unwrap();
+    gzip.finish().unwrap();
+    for rest in [&[0xff; 40][..], b"", b"\x1f\x8b\x08\xff"] {
+        let torn = [&packed[..packed.len() - 1000], rest].concat();
+        let (found, done) = offsets(small(), &torn, 1 << 20);
+        assert!(done.is_err());
+        assert!(found.len() >= 16 && found.iter().copied().eq(0..found.len() as u64), "{found:?}");
+    }
+}
+
+#[test]
+fn a_file_of_the_originals_may_have_no_record() {
+    let (file, _) = of_original(0);
+    let of = |name| {
+        let cutter = Cutter::new(&elder(&chain("t", 3), name).unwrap(), tp_of(&chain("t", 3)));
+        offsets(cutter, &gzipped(&file), 1 << 20)
+    };
+    let (found, done) = of("t/3/t-3_0-0_160811.mak.gz");
+    assert!(found.is_empty() && done.is_ok(), "{done:?}");
+    assert!(of("t/3/t-3_0-1_160811.mak.gz").1.is_err());
+}
+
+#[test]
+fn no_more_is_unpacked_than_is_asked_for() {
+    // 200 records of 1 MiB each, packed into a few hundred KiB, which all come at once.
+    let (mut file, _) = of_original(0);
+    for offset in 0..200_u64 {
+        file.extend(0_u64.to_be_bytes());
+        file.extend((1_u64 << 20).to_be_bytes());
+        file.extend(vec![0; 1 << 20]);
+        file.extend(offset.to_be_bytes());
+    }
+    let end = (file.len() as u64).to_be_bytes();
+    file[11..19].copy_from_slice(&end);
+    let mut cutter = small();
+    let packed = gzipped(&file);
+    assert!(packed.len() < 1 << 20, "{}", packed.len());
+    cutter.feed(packed.into());
+    for offset in 0..199 {
+        let cut = cutter.next_cut().unwrap().unwrap();
+        assert_eq!((cut.first, cut.records), (at(offset), 1));
+        assert!(cutter.held() < 4 << 20, "{} bytes are held", cutter.held());
+    }
+}
+
+#[test]
+fn records_larger_than_any_are_refused_before_they_are_read() {
+    let (mut file, _) = of_original(0);
+    file.extend([0; 8]);
+    file.extend(((1_u64 << 30) + 1).to_be_bytes());
+    file[11..19].copy_from_slice(&(1_u64 << 40).to_be_bytes());
+    let (_, done) = offsets(small(), &gzipped(&file), 1 << 20);
+    assert!(matches!(done, Err(CutError::Records(MakError::TooLarge { .. }))), "{done:?}");
+    let (elder, chain, bytes) = kafka_store();
+    let (_, head) = crate::codec::AvroHeader::parse(&bytes).unwrap().unwrap();
+    let mut block = bytes[..head].to_vec();
+    // One record in 1 GiB and a byte, as zigzag varints.
+    block.extend([2, 0x82, 0x80, 0x80, 0x80, 0x08]);
+    let (_, done) = offsets(Cutter::new(&elder, tp_of(&chain)), &block, 1 << 20);
+    assert!(matches!(done, Err(CutError::Records(MakError::TooLarge { .. }))), "{done:?}");
+}
+
+#[test]
+fn blocks_are_counted_without_being_unpacked() {
+    let (elder, _, bytes) = kafka_store();
+    let count = |bytes: &[u8], bite: usize| {
+        let mut counter = Counter::new(&elder);
+        bytes.chunks(bite).try_for_each(|bite| counter.feed(bite)).and_then(|()| counter.finish())
+    };
+    for bite in [1, 7, 1 << 20] {
+        assert_eq!(count(&bytes, bite).unwrap(), at(200), "in bites of {bite}");
+    }
+    for len in 0..bytes.len() {
+        // Between two blocks a file that was cut looks whole.
+        match count(&bytes[..len], 100) {
+            Ok(next) => assert!(next < at(200)),
+            Err(error) => assert!(matches!(error, CutError::Records(_)), "{error}"),
         }
     }
+    let mut flipped = bytes;
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(matches!(count(&flipped, 100), Err(CutError::Packing(_))));
 }

@@ -51,7 +51,8 @@ impl Elders {
         match seen {
             Seen::Name => {}
             Seen::Whole(found) => {
-                end = end.or(Some(found.next));
+                // Without a record it ends where it begins, whatever its name says.
+                end = Some(found.next);
                 self.count(elder, found);
             }
             Seen::Wrong(fault, what) => account.damaged(elder.name.to_string(), fault, what),
@@ -107,6 +108,9 @@ impl Elders {
 /// Holds what another tool archived against the chain behind it: what lies between them is a gap.
 pub fn check_join(elders: &mut Account, chain: &Account) {
     let begins = chain.first.or(chain.start);
+    // A chain that was begun later may record what these have as a gap before its first record.
+    let gap = chain.gaps.first().filter(|gap| Some(gap.from) == begins);
+    let begins = gap.map(|gap| gap.to).or(begins);
     if let (Some(from), Some(to)) = (elders.tip, begins)
         && from < to
     {
@@ -189,12 +193,26 @@ mod tests {
 
     #[test]
     fn a_chain_joins_what_came_before_it() {
-        let gaps = |first: u64| {
+        let gaps = |first: u64, recorded: Option<u64>| {
             let mut elders = account(&[(K0, Some(5)), (K5, Some(9))]);
-            let chain = Account { first: Some(at(first)), ..Account::new("t/000003".to_owned()) };
+            let gap = |to| RecordedGap {
+                from: at(first),
+                to: at(to),
+                reason: GapCause::NotThere,
+                object: "t/000003".to_owned(),
+                before_first_record: true,
+            };
+            let chain = Account {
+                first: Some(at(first)),
+                gaps: recorded.map(gap).into_iter().collect(),
+                ..Account::new("t/000003".to_owned())
+            };
             check_join(&mut elders, &chain);
             elders.gaps.iter().map(|gap| (gap.from.get(), gap.to.get())).collect::<Vec<_>>()
         };
-        assert_eq!((gaps(9), gaps(4), gaps(12)), (vec![], vec![], vec![(9, 12)]));
+        assert_eq!((gaps(9, None), gaps(4, None)), (vec![], vec![]));
+        assert_eq!(gaps(12, None), [(9, 12)]);
+        // The chain's first file may record what the others have as a gap.
+        assert_eq!((gaps(0, Some(9)), gaps(0, Some(11))), (vec![], vec![(9, 11)]));
     }
 }

@@ -108,6 +108,7 @@ fn kind(found: &Found) -> String {
         ("seal", _) => "a seal: the chain goes on under another suffix",
         ("close", _) => "a closing seal: the chain ends here",
         ("file", _) => "a file of an archive",
+        (_, Some(false)) if found.mak.is_none() => "cut or damaged: it does not read to its end",
         (_, Some(false)) => "in progress, or cut: it has no finish block",
         (_, Some(true)) => "complete, without the tail of an archived file",
         (_, None) => "without the tail of an archived file",
