@@ -4,9 +4,8 @@
 //! reading from Kafka again. Each function is total: whatever is observed, there is an answer, and
 //! carrying it out twice does no harm. All files handed in belong to one partition.
 //!
-//! A consumer that takes a partition over does, in this order: drop what lies wholly below the tip
-//! ([`removable_below`]), see how far the complete files reach ([`join`]) and drop those that don't
-//! join, and repair what was in progress ([`plan`]) from there.
+//! A consumer that takes a partition over sees how far the complete files reach from the tip
+//! ([`join`]), drops those that don't join, and repairs what was in progress ([`plan`]) from there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -133,15 +132,6 @@ fn use_of(stream: &Stream) -> Repair {
     }
 }
 
-/// The complete files that lie wholly below `tip`: the archive has them.
-#[must_use]
-pub fn removable_below<'a>(
-    tip: Offset,
-    files: impl IntoIterator<Item = &'a FileName>,
-) -> Vec<&'a FileName> {
-    files.into_iter().filter(|file| file.range.next() <= tip).collect()
-}
-
 /// How far complete files reach from the tip without a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined<'a> {
@@ -219,8 +209,6 @@ mod tests {
         assert_eq!(reached(15, &files).0, 15);
         assert_eq!(reached(50, &files).0, 50);
         assert_eq!(reached(7, &[]), (7, String::new(), String::new()));
-        let below = removable_below(offset(20), &files);
-        assert_eq!(below, [&files[1], &files[2]]);
     }
 
     #[test]

@@ -35,9 +35,10 @@ pub struct Takeover {
 /// Takes a partition over whose chain ends at `tip`.
 ///
 /// The lock keeps the uploaders of this spool from moving the tip meanwhile, so the tip has to be
-/// learned while it is held; `found` is from a survey that was made while it was held, too. `inspect` says what is whole in a file in progress; none for one
-/// that can't be read or does not belong to the partition. A file that the caller writes itself
-/// has to be let go of first, or it counts as somebody else's.
+/// learned while it is held; `found` is from a survey that was made while it was held, too. `inspect`
+/// says what is whole in a file in progress; none for one that can't be read or does not belong to
+/// the partition. A file that the caller writes itself has to be let go of first, or it counts as
+/// somebody else's.
 ///
 /// After a crash within, what was removed is gone, and the rest is as it was.
 pub fn take_over(
@@ -52,23 +53,6 @@ pub fn take_over(
     takeover.ends.sort_unstable();
     forget_rewinds(spool, found, tip, takeover.next)?;
     Ok(takeover)
-}
-
-/// Removes the complete files of `partition` that lie wholly below `tip`, and returns how many.
-pub fn drop_below(spool: &Spool, partition: &SpoolPartition, tip: Offset) -> Result<usize> {
-    let files = complete_files(spool, partition)?;
-    let below = recovery::removable_below(tip, &files);
-    Ok(drop_files(spool, &below)?.dropped)
-}
-
-/// The partition's rotated and compressed files, as they are in the listing.
-///
-/// In this order of listing, a file that moves on meanwhile is seen twice rather than never.
-fn complete_files(spool: &Spool, partition: &SpoolPartition) -> Result<Vec<FileName>> {
-    let mut entries = spool.rotated()?;
-    entries.extend(spool.compressed()?);
-    let names = entries.into_iter().map(|entry| entry.name);
-    Ok(names.filter(|name| name.partition == *partition).collect())
 }
 
 fn join_complete(spool: &Spool, found: &Found, tip: Offset) -> Result<Takeover> {
@@ -273,8 +257,9 @@ mod tests {
         let found = take_over(&spool, &lock(&spool), offset(10), inspect(10)).unwrap();
         assert_eq!((found.next, found.dropped, found.busy), (offset(10), 0, 2));
         drop((packing, writing));
-        assert_eq!(drop_below(&spool, &partition("t", 0), offset(9)).unwrap(), 0);
-        assert_eq!(drop_below(&spool, &partition("t", 0), offset(10)).unwrap(), 1);
+        let found = take_over(&spool, &lock(&spool), offset(10), inspect(10)).unwrap();
+        // What was being written is gone on with.
+        assert_eq!((found.next, found.dropped, found.busy), (offset(15), 1, 0));
         assert!(names_in(&spool, Stage::Rotated).is_empty());
     }
 }

@@ -31,13 +31,3 @@ pub fn keep_small() {
         }
     }
 }
-
-/// Gives back what is free. Takes time: not to be done often.
-pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    #[expect(unsafe_code, reason = "a call of the C library")]
-    // SAFETY: it touches only what nobody uses.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
